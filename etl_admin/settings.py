@@ -1,0 +1,204 @@
+"""Every setting, read from the environment; the README's table lists them (a test compares)."""
+
+import secrets as random_secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from cryptography.fernet import Fernet
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+from etl_admin import environment as env
+from pipelines.secrets import check_keys
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).absolute()
+DEBUG = env.boolean("DEBUG", default=False)
+
+# Databases and keys: with DATABASE_URL unset everything is made on the spot, under DATA_DIR.
+
+DATABASE_URL = env.text("DATABASE_URL")
+WAREHOUSE_URL = env.text("WAREHOUSE_URL")
+EMBEDDED = not DATABASE_URL
+
+DATABASES: dict[str, dict[str, Any]]
+if EMBEDDED:
+    DATABASES = {"default": {"ENGINE": "etl_admin.database", "NAME": "etl"}}
+    SECRET_KEY = env.text("SECRET_KEY") or env.kept_secret(
+        DATA_DIR, "secret_key", lambda: random_secrets.token_urlsafe(50)
+    )
+    ENCRYPTION_KEYS = env.items("ENCRYPTION_KEYS") or [
+        env.kept_secret(DATA_DIR, "encryption_key", lambda: Fernet.generate_key().decode())
+    ]
+else:
+    for _name in ("WAREHOUSE_URL", "SECRET_KEY", "ENCRYPTION_KEYS"):
+        if not env.text(_name):
+            raise env.BadSetting(_name, "must be set when DATABASE_URL is set.")
+    if not DATABASE_URL.startswith(("postgres://", "postgresql://")):
+        raise env.BadSetting("DATABASE_URL", "must be an address like postgresql://user@host/name.")
+    DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL)}
+    SECRET_KEY = env.text("SECRET_KEY")
+    ENCRYPTION_KEYS = env.items("ENCRYPTION_KEYS")
+
+env.checked("ENCRYPTION_KEYS", ENCRYPTION_KEYS, check_keys)
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"]["CONN_MAX_AGE"] = 60
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# The product.
+
+TARGET_SCHEMAS = env.items("TARGET_SCHEMAS", default=("analytics",))
+STATE_SCHEMA = env.text("STATE_SCHEMA", "etl")
+RUNNER_LEASE_SECONDS = env.number("RUNNER_LEASE_SECONDS", default=30, least=1, most=3600)
+RUNNER_POLL_SECONDS = env.number("RUNNER_POLL_SECONDS", default=5, least=0.1, most=3600)
+RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", default=30, least=0.1, most=3600)
+CONNECTIONS_ALLOW_LOCAL = env.boolean("CONNECTIONS_ALLOW_LOCAL", default=False)
+
+# The web.
+
+PUBLIC_URL = env.url("PUBLIC_URL", "http://127.0.0.1:8000")
+ALLOW_HTTP = env.boolean("ALLOW_HTTP", default=False)
+_PUBLIC = urlsplit(PUBLIC_URL)
+_HTTPS = _PUBLIC.scheme == "https"
+
+ALLOWED_HOSTS = env.items("ALLOWED_HOSTS") or sorted(
+    {_PUBLIC.hostname or "", "127.0.0.1", "localhost", "[::1]"}
+)
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SECURE_SSL_REDIRECT = _HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _HTTPS
+SECURE_HSTS_PRELOAD = _HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _HTTPS else None
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/health/?$"]  # probes ask inside, without TLS
+SESSION_COOKIE_SECURE = _HTTPS
+CSRF_COOKIE_SECURE = _HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+ROOT_URLCONF = "etl_admin.urls"
+WSGI_APPLICATION = "etl_admin.wsgi.application"
+ASGI_APPLICATION = "etl_admin.asgi.application"
+LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "knox",
+    "pipelines",
+    "runner",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("ru", _("Russian"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Without `collectstatic` (the demo, development) files are served from the packages themselves.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# The API.
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        # The first one's challenge decides between 401 and 403, and must not be Basic's, which
+        # makes browsers pop up a password box.
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+        "rest_framework.authentication.BasicAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["pipelines.api.permissions.TablePermission"],
+    "DEFAULT_FILTER_BACKENDS": [],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "pipelines.api.errors.handle",
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ETL API",
+    "DESCRIPTION": "Pipelines that keep reporting tables up to date from SQL queries.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+}

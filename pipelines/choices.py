@@ -1,0 +1,63 @@
+"""What people and programs choose from: the enumerations behind the fields; no states here."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class SslMode(models.TextChoices):
+    """How a session is encrypted, in libpq's own words."""
+
+    DISABLE = "disable", _("disable: never encrypted")
+    PREFER = "prefer", _("prefer: encrypted when the server offers it")
+    REQUIRE = "require", _("require: encrypted, server not verified")
+    VERIFY_CA = "verify-ca", _("verify-ca: encrypted, certificate authority verified")
+    VERIFY_FULL = "verify-full", _("verify-full: encrypted, host name verified too")
+
+
+class PipelineType(models.TextChoices):
+    """What turns source rows into target rows."""
+
+    SQL = "SQL", "SQL"
+    PYTHON = "PYTHON", "PYTHON"
+
+
+class Mode(models.TextChoices):
+    """How much of the query's result a run moves."""
+
+    FULL = "full", _("full: the table becomes the query's result")
+    INCREMENTAL = "incremental", _("incremental: rows changed since the last run")
+
+
+class Publish(models.TextChoices):
+    """How a full load becomes visible."""
+
+    AUTO = "auto", _("auto: swap where nothing depends on the table, else merge, else replace")
+    SWAP = "swap", _("swap: a new table takes the old one's place")
+    MERGE = "merge", _("merge: delete, update and insert only what differs (needs a key)")
+    REPLACE = "replace", _("replace: delete all and insert all in one transaction")
+
+
+class NullPolicy(models.TextChoices):
+    """What to do with rows whose incremental key is NULL or infinite."""
+
+    FAIL = "fail", _("fail: stop the run, say how many there are")
+    INCLUDE = "include", _("include: move them again in every run")
+    EXCLUDE = "exclude", _("exclude: leave them out")
+
+
+class Trigger(models.TextChoices):
+    """What asked for a run."""
+
+    ADMIN = "admin", _("Admin")
+    API = "api", _("API")
+    COMMAND = "command", _("Command line")
+    RETRY = "retry", _("Retry")
+    RESCUE = "rescue", _("Worker lost")
+    HANDOVER = "handover", _("Worker stopped")
+
+
+class RunKind(models.TextChoices):
+    """What a run does to the target."""
+
+    LOAD = "load", _("Load")
+    REPAIR = "repair", _("Repair")

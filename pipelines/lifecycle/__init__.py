@@ -1,0 +1,67 @@
+"""One verb per transition of a pipeline, each one guarded UPDATE plus its event.
+
+Nothing else writes a lifecycle column. The moves are those of `states.MOVES`.
+"""
+
+from pipelines.lifecycle.guard import refusal, wake
+from pipelines.lifecycle.people import (
+    delete,
+    edit,
+    request_cancel,
+    request_pause,
+    request_run,
+    reset_checkpoint,
+    withdraw_request,
+)
+from pipelines.lifecycle.values import (
+    Claim,
+    Failure,
+    Result,
+    Superseded,
+    TransitionRefused,
+)
+from pipelines.lifecycle.workers import (
+    adopt_generation,
+    cancelled,
+    claim,
+    fail,
+    finish,
+    hand_back,
+    pause_unclaimed,
+    paused,
+    postpone_rescue,
+    replace_lost_run,
+    rescue_cancelled,
+    rescue_paused,
+    retry_or_pause,
+)
+
+__all__ = [
+    "Claim",
+    "Failure",
+    "Result",
+    "Superseded",
+    "TransitionRefused",
+    "adopt_generation",
+    "cancelled",
+    "claim",
+    "delete",
+    "edit",
+    "fail",
+    "finish",
+    "hand_back",
+    "pause_unclaimed",
+    "paused",
+    "postpone_rescue",
+    "refusal",
+    "replace_lost_run",
+    "request_cancel",
+    "request_pause",
+    "request_run",
+    "rescue_cancelled",
+    "rescue_paused",
+    "reset_checkpoint",
+    "retry_or_pause",
+    "wake",
+    "withdraw_request",
+]

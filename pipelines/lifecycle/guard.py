@@ -1,0 +1,81 @@
+"""The guarded UPDATE of every verb, the event written beside it, and the refusals' sentences."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models.functions import Now
+
+from pipelines.lifecycle.values import TransitionRefused
+from pipelines.models import Pipeline, PipelineRun, RunEvent
+from pipelines.querysets import WAKE_CHANNEL
+from pipelines.states import Move, PipelineStatus
+
+
+def wake() -> None:
+    """Tell the waiting workers, when this transaction commits, that there is something to do."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [WAKE_CHANNEL])
+
+
+def refusal(pipeline: UUID, verb: str) -> TransitionRefused:
+    """Why `verb` is refused now. Raises Pipeline.DoesNotExist."""
+    row = Pipeline.objects.only("status", "enabled").get(pk=pipeline)
+    if verb == "run" and not row.enabled:
+        sentence = "The pipeline is disabled. Enable it, then run it."
+    else:
+        sentence = _REFUSALS.get((verb, row.status)) or _REFUSALS[verb, ""]
+    return TransitionRefused(status=row.status, verb=verb, sentence=sentence)
+
+
+_REFUSALS: dict[tuple[str, str], str] = {
+    ("run", "RUNNING"): "The pipeline is running already. Wait for the run to end, or pause it.",
+    ("run", ""): "The pipeline is being paused. Run it again when it is paused.",
+    ("pause", ""): "There is nothing to pause: no run is requested or running.",
+    ("cancel", ""): "There is nothing to cancel: no run is requested, running or paused.",
+    ("edit", ""): (
+        "What defines the data (type, mode, query, table, connections, keys) cannot change while "
+        "a run is requested or running. Pause or cancel it first."
+    ),
+    (
+        "reset",
+        "",
+    ): "The checkpoint cannot be reset while a run is active. Pause or cancel it first.",
+    (
+        "delete",
+        "",
+    ): "The pipeline cannot be deleted while a run is active. Pause or cancel it first.",
+}
+
+
+def change(rows: Any, move: Move, **columns: Any) -> bool:
+    guarded = rows.filter(status__in=move.sources)
+    return bool(guarded.update(status=move.target, status_changed_at=Now(), **columns))
+
+
+def status_of(pipeline: UUID) -> PipelineStatus:
+    return PipelineStatus(Pipeline.objects.values_list("status", flat=True).get(pk=pipeline))
+
+
+def record(
+    pipeline: UUID,
+    move: Move,
+    *,
+    by: Any = None,
+    run: PipelineRun | None = None,
+    worker: UUID | None = None,
+    message: str = "",
+) -> None:
+    event_of(
+        pipeline,
+        event=move.event,
+        to_status=move.target,
+        by=by,
+        run=run,
+        worker_id=worker,
+        message=message,
+    )
+
+
+def event_of(pipeline: UUID, **facts: Any) -> None:
+    RunEvent.objects.create(pipeline_id=pipeline, **facts)

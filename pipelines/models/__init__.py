@@ -1,0 +1,18 @@
+"""What the control plane keeps, a file per subject; no behaviour here."""
+
+from pipelines.models.connection import DEFAULT_CONNECTION, Connection, Installation
+from pipelines.models.pipeline import MAX_BATCH_SIZE, Pipeline, PipelineState
+from pipelines.models.run import PipelineRun, RunEvent
+from pipelines.models.worker import Worker
+
+__all__ = [
+    "DEFAULT_CONNECTION",
+    "MAX_BATCH_SIZE",
+    "Connection",
+    "Installation",
+    "Pipeline",
+    "PipelineRun",
+    "PipelineState",
+    "RunEvent",
+    "Worker",
+]

@@ -1,0 +1,129 @@
+"""This installation's identity, and the databases that pipelines read from or write to."""
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from pipelines import secrets
+from pipelines.choices import SslMode
+
+DEFAULT_CONNECTION = "default"
+CONNECTION_NAME = r"[a-z0-9_-]{1,63}"
+
+
+def default_schemas() -> list[str]:
+    """The allow-list that a new connection starts with."""
+    return ["analytics"]
+
+
+class Installation(models.Model):
+    """This installation's identity, one row; targets remember it, so a clone cannot pass as us."""
+
+    id = models.SmallAutoField(primary_key=True)
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="installation_is_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return str(self.uid)
+
+    @classmethod
+    def identity(cls) -> uuid.UUID:
+        """The uid of this installation, made at the first call."""
+        return cls.objects.get_or_create(id=1)[0].uid
+
+
+class Connection(models.Model):
+    """A PostgreSQL database that pipelines read from or write to."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(
+        _("name"),
+        max_length=63,
+        unique=True,
+        validators=[
+            RegexValidator(
+                rf"^{CONNECTION_NAME}\Z",
+                _("Use 1 to 63 lower-case letters, digits, hyphens and underscores."),
+            )
+        ],
+        help_text=_("Lower-case letters, digits, hyphens and underscores; pipelines refer to it."),
+    )
+    host = models.CharField(
+        _("host"), max_length=255, blank=True, help_text=_("Host name or IP address, one only.")
+    )
+    port = models.PositiveIntegerField(
+        _("port"),
+        default=5432,
+        validators=[MinValueValidator(1), MaxValueValidator(65535)],
+        help_text=_("PostgreSQL's port, usually 5432."),
+    )
+    dbname = models.CharField(
+        _("database"), max_length=63, blank=True, help_text=_("Name of the database.")
+    )
+    user = models.CharField(
+        _("user"),
+        max_length=63,
+        blank=True,
+        help_text=_("The role to sign in as. For a source, a role that may only SELECT is best."),
+    )
+    secret = models.TextField(blank=True, editable=False)
+    sslmode = models.CharField(
+        _("TLS"),
+        max_length=16,
+        choices=SslMode,
+        default=SslMode.REQUIRE,
+        help_text=_("Use verify-full when the server's certificate can be verified."),
+    )
+    target_schemas = ArrayField(
+        models.CharField(max_length=63),
+        verbose_name=_("target schemas"),
+        default=default_schemas,
+        blank=True,
+        help_text=_(
+            "Schemas that pipelines may write to, separated by commas. "
+            "Empty: this connection is never a target."
+        ),
+    )
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(_("updated"), db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("connection")
+        verbose_name_plural = _("connections")
+        permissions = [("test_connection", _("Can test connection"))]
+        constraints = [
+            models.CheckConstraint(
+                name="connection_name_form", condition=Q(name__regex=rf"^{CONNECTION_NAME}$")
+            ),
+            # The built-in row's address is never stored, so it cannot go stale or leak.
+            models.CheckConstraint(
+                name="connection_address_unless_built_in",
+                condition=Q(name=DEFAULT_CONNECTION, host="", secret="")
+                | ~Q(name=DEFAULT_CONNECTION) & ~Q(host="") & ~Q(dbname="") & ~Q(user=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_built_in(self) -> bool:
+        """True for `default`, whose address comes from WAREHOUSE_URL."""
+        return self.name == DEFAULT_CONNECTION
+
+    def set_password(self, plain: str) -> None:
+        """Keep the password encrypted; nothing is saved yet."""
+        self.secret = secrets.encrypt(plain)
+
+    def reveal_password(self) -> str:
+        """The plain password, for opening a session. Raises secrets.WrongKey."""
+        return secrets.decrypt(self.secret)

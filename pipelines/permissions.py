@@ -1,0 +1,77 @@
+"""The one table of who may do what: groups, their permissions, and the permission of each verb.
+
+API and admin both ask here; the migration makes the groups from it.
+"""
+
+from typing import Any
+
+VIEWER = "viewer"
+OPERATOR = "operator"
+EDITOR = "editor"
+ADMINISTRATOR = "administrator"
+
+#: The permission each verb of the API and the admin asks for.
+VERBS: dict[str, str] = {
+    "view": "pipelines.view_pipeline",
+    "create": "pipelines.add_pipeline",
+    "edit": "pipelines.change_pipeline",
+    "delete": "pipelines.delete_pipeline",
+    "run": "pipelines.run_pipeline",
+    "pause": "pipelines.pause_pipeline",
+    "cancel": "pipelines.cancel_pipeline",
+    "reconcile": "pipelines.reconcile_pipeline",
+    "preview": "pipelines.preview_pipeline",
+    "reset": "pipelines.reset_pipeline",
+    "view runs": "pipelines.view_pipelinerun",
+    "view connection": "pipelines.view_connection",
+    "create connection": "pipelines.add_connection",
+    "edit connection": "pipelines.change_connection",
+    "delete connection": "pipelines.delete_connection",
+    "test connection": "pipelines.test_connection",
+}
+
+_VIEW = {
+    "pipelines.view_pipeline",
+    "pipelines.view_pipelinestate",
+    "pipelines.view_pipelinerun",
+    "pipelines.view_runevent",
+    "pipelines.view_worker",
+    "pipelines.view_connection",
+}
+_OPERATE = _VIEW | {VERBS[verb] for verb in ("run", "pause", "cancel", "reconcile")}
+_EDIT = _OPERATE | {VERBS[verb] for verb in ("create", "edit", "preview", "test connection")}
+_ADMINISTER = (
+    _EDIT
+    | {VERBS[verb] for verb in ("delete", "reset")}
+    | {VERBS[f"{verb} connection"] for verb in ("create", "edit", "delete")}
+    | {f"auth.{verb}_user" for verb in ("view", "add", "change", "delete")}
+    | {"auth.view_group"}
+)
+
+#: Permissions of each group, as app_label.codename.
+GROUPS: dict[str, frozenset[str]] = {
+    VIEWER: frozenset(_VIEW),
+    OPERATOR: frozenset(_OPERATE),
+    EDITOR: frozenset(_EDIT),
+    ADMINISTRATOR: frozenset(_ADMINISTER),
+}
+
+
+def may(user: Any, verb: str) -> bool:
+    """True when `user` (a request's user, anonymous included) may do `verb` of VERBS."""
+    return bool(user.is_active and user.has_perm(VERBS[verb]))
+
+
+def make_groups(group_model: Any, permission_model: Any) -> None:
+    """Make the four groups, or bring their permissions back to the table.
+
+    The models are parameters because a migration has its own versions of them.
+    """
+    for name, wanted in GROUPS.items():
+        group, _created = group_model.objects.get_or_create(name=name)
+        pairs = [permission.split(".") for permission in sorted(wanted)]
+        found = [
+            permission_model.objects.get(content_type__app_label=app, codename=codename)
+            for app, codename in pairs
+        ]
+        group.permissions.set(found)

@@ -1,0 +1,48 @@
+"""What preflight gives and raises."""
+
+from dataclasses import dataclass
+
+from runner.plan import Column, Method
+
+
+class Rejected(Exception):
+    """The definition cannot run; `errors` has sentences for people by the definition's field.
+
+    `code` is a machine word: `invalid`, `source_unavailable` or `target_unavailable`.
+    """
+
+    def __init__(self, errors: dict[str, list[str]], code: str = "invalid") -> None:
+        super().__init__(next(iter(errors.values()))[0])
+        self.errors = errors
+        self.code = code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What both servers said of a definition that can run.
+
+    `columns` are the query's, in its order; `key` the key columns in force (empty: none known);
+    `method` how a full load will be published; `promise` a sentence on late commits (incremental);
+    `warnings` sentences for people; `creates` the CREATE TABLE text when the table is missing.
+    """
+
+    columns: tuple[Column, ...]
+    target_columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    method: Method
+    promise: str = ""
+    warnings: tuple[str, ...] = ()
+    creates: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionReport:
+    """The answer of a connection test: `sentence` is for people and never quotes the server."""
+
+    ok: bool
+    sentence: str
+    server_version: str = ""
+    role: str = ""
+    tls: bool = False
+    read_only: bool = False
+    warnings: tuple[str, ...] = ()
