@@ -55,6 +55,7 @@ def clock() -> float:
 class Control:
     """One run's wishes and trust.
 
+    `generation` is what the heartbeat renews; a run that must take a higher one sets it.
     The heartbeat writes `pause`, `cancel`, `fenced` and `trusted_until`; signals set `stop`
     (finish the batch, hand back) and `leave` (roll back now). The main loop calls `tick` at least
     once a second and reads the rest.
@@ -62,6 +63,7 @@ class Control:
 
     lease: float
     trusted_until: float
+    generation: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     leave: threading.Event = field(default_factory=threading.Event)
     progress: Progress = field(default_factory=Progress)

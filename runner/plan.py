@@ -85,6 +85,11 @@ class Plan:
     identity: Identity
 
 
+#: Fixed by PostgreSQL's catalog (pg_type.dat).
+TIMESTAMPTZ, TIMESTAMP, DATE, XID8 = 1184, 1114, 1082, 5069
+_TEMPORAL = {TIMESTAMPTZ: "timestamptz", TIMESTAMP: "timestamp", DATE: "date"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """A column of a query or a table, as its server describes it.
@@ -100,7 +105,16 @@ class Column:
     has_default: bool = False
     identity: str = ""
     generated: str = ""
-    collation: str = ""
+
+    @property
+    def temporal_type(self) -> str:
+        """The type without its modifier when it is a date or a timestamp, else empty."""
+        return _TEMPORAL.get(self.oid, "")
+
+    @property
+    def is_temporal(self) -> bool:
+        """A date or timestamp: has infinite values, takes an interval as late margin."""
+        return bool(self.temporal_type)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,10 @@
 """Verbs of workers: each guards by id, generation and status; a lost guard is Superseded."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -14,7 +16,16 @@ from pipelines.definition import freeze
 from pipelines.lifecycle.guard import change, record, wake
 from pipelines.lifecycle.values import LOST, Claim, Failure, Result, Superseded
 from pipelines.models import Pipeline, PipelineRun, PipelineState
-from pipelines.states import ACTIVE, RUN_REQUESTED, Move, PipelineStatus, RunStatus, moves
+from pipelines.states import (
+    ACTIVE,
+    PAUSE_REQUESTED,
+    RUN_REQUESTED,
+    RUNNING,
+    Move,
+    PipelineStatus,
+    RunStatus,
+    moves,
+)
 
 
 def claim(*, worker: UUID, lease: float) -> Claim | None:
@@ -25,53 +36,51 @@ def claim(*, worker: UUID, lease: float) -> Claim | None:
             return None
         was = PipelineStatus(taken.was)
         frozen = freeze(taken)
-        run = None
-        if was == RUN_REQUESTED:
-            run = _start_run(taken, frozen, trigger=Trigger(taken.trigger or Trigger.COMMAND))
-            record(taken.pk, moves("claim"), run=run, worker=worker)
-        # A pause of a claimed pipeline has a run that nobody settled; one of a queued has none.
-        lost = (
-            run is None
-            and PipelineRun.objects.filter(pipeline=taken, status=RunStatus.RUNNING).exists()
+        held = Claim(
+            pipeline=taken,
+            was=was,
+            generation=taken.generation,
+            run=None,
+            frozen=frozen,
+            is_rescue=_was_lost(taken, was),
         )
-    return Claim(
-        pipeline=taken,
-        was=was,
-        generation=taken.generation,
-        run=run,
-        frozen=frozen,
-        is_rescue=lost,
-    )
+        if was == RUN_REQUESTED:
+            held = replace(held, run=_start_run(held, Trigger(taken.trigger or Trigger.COMMAND)))
+            record(taken.pk, moves("claim"), run=held.run, worker=worker)
+    return held
 
 
 def pause_unclaimed(held: Claim) -> None:
-    """A pause that no worker had claimed: PAUSED, and no run was started."""
+    """A pause that no worker had claimed: PAUSED, and no run was started.
+
+    IDLE when a cancel came meanwhile.
+    """
     with transaction.atomic():
-        _settle(held, moves("pause unclaimed"))
+        move = _settle(held, _Way("pause unclaimed", _NOT_CANCELLED), _Way("cancelled"))
+        record(held.pipeline.pk, move, worker=held.pipeline.worker_id)
 
 
 def replace_lost_run(held: Claim) -> PipelineRun:
     """After the fence: close the lost worker's run and open ours."""
     with transaction.atomic():
         _hold(held)
-        _close_lost(held)
-        run = _start_run(held.pipeline, held.frozen, trigger=Trigger.RESCUE)
-        record(held.pipeline.pk, moves("rescue"), run=run, worker=held.pipeline.worker_id)
+        _close_lost(held, moves("rescue"))
+        run = _start_run(held, Trigger.RESCUE)
+        record(held.pipeline.pk, moves("rescue"), run=run, worker=run.worker_id, message=LOST)
     return run
 
 
 def rescue_paused(held: Claim) -> None:
-    """After the fence: the lost worker had been asked to pause, and now nobody can write."""
-    with transaction.atomic():
-        _settle(held, moves("rescue paused"))
-        _close_lost(held)
+    """After the fence: the lost worker had been asked to pause, and now nobody can write.
+
+    IDLE when a cancel was asked for too.
+    """
+    _end_lost(held, _Way("rescue paused", _NOT_CANCELLED), _Way("cancelled"))
 
 
 def rescue_cancelled(held: Claim) -> None:
     """After the fence: the lost worker had been asked to cancel."""
-    with transaction.atomic():
-        _settle(held, moves("cancelled"))
-        _close_lost(held, status=RunStatus.CANCELLED)
+    _end_lost(held, _Way("cancelled"))
 
 
 def postpone_rescue(held: Claim, *, seconds: float) -> None:
@@ -81,58 +90,70 @@ def postpone_rescue(held: Claim, *, seconds: float) -> None:
 
 def finish(held: Claim, result: Result) -> None:
     """The last row is committed or published: finishing wins over pausing and cancelling."""
-    _end(held, moves("finish"), result)
+    _end(held, result, None, _Way("finish"))
 
 
 def paused(held: Claim, result: Result) -> None:
-    """The batch is committed (or no row had come yet) and nothing of ours can write any more."""
-    _end(held, moves("paused"), result)
+    """The batch is committed (or no row had come yet) and nothing of ours can write any more.
+
+    Cancelled when that was asked for meanwhile.
+    """
+    _end(held, result, None, _Way("paused", _NOT_CANCELLED), _Way("cancelled", _CANCELLED))
 
 
 def cancelled(held: Claim, result: Result) -> None:
     """The query is cancelled and the open batch rolled back; committed batches stay."""
-    _end(held, moves("cancelled"), result)
+    _end(held, result, None, _Way("cancelled"))
 
 
 def fail(held: Claim, result: Result, failure: Failure) -> None:
     """A permanent error, or no retry left."""
-    _end(held, moves("fail"), result, failure)
+    _end(held, result, failure, _Way("fail"))
 
 
 def retry_or_pause(held: Claim, result: Result, failure: Failure, *, seconds: float) -> None:
     """A transient error: due again after `seconds`, or PAUSED when a pause was asked for.
 
-    Disabled meanwhile: FAILED, since no worker would claim it again.
+    Cancelled when that was asked for meanwhile; disabled meanwhile: FAILED, since no worker would
+    claim it again.
     """
     later = {
         "next_attempt_at": Now() + timedelta(seconds=seconds),
         "trigger": Trigger.RETRY,
         "requested_at": Now(),
     }
-    with transaction.atomic():
-        if _settle(held, moves("retry"), required={"enabled": True}, **later):
-            return _close(held, moves("retry"), result, failure)
-        if _settle(held, moves("fail paused")):
-            return _close(held, moves("fail paused"), result, failure)
-        _settle_or_leave(held, moves("fail"))
-        return _close(held, moves("fail"), result, failure)
+    _end(
+        held,
+        result,
+        failure,
+        _Way("retry", _ENABLED | _NOT_CANCELLED, later),
+        _Way("fail paused", _NOT_CANCELLED),
+        _Way("cancelled", _CANCELLED),
+        _Way("fail"),
+    )
 
 
 def hand_back(held: Claim, result: Result) -> None:
     """This worker stops: the pipeline waits for another at once, and no attempt is counted.
 
-    PAUSED when a pause was asked for; IDLE, cancelled, when it was disabled meanwhile.
+    PAUSED when a pause was asked for; IDLE, cancelled, when it was cancelled or disabled meanwhile.
     """
-    fewer = {"attempt": Greatest(F("attempt") - 1, Value(0))}
-    again = {"next_attempt_at": Now(), "trigger": Trigger.HANDOVER, "requested_at": Now()}
+    again = {
+        "attempt": Greatest(F("attempt") - 1, Value(0)),
+        "next_attempt_at": Now(),
+        "trigger": Trigger.HANDOVER,
+        "requested_at": Now(),
+    }
     with transaction.atomic():
-        if _settle(held, moves("hand back"), required={"enabled": True}, **fewer, **again):
-            _close(held, moves("hand back"), result)
-            return wake()
-        if _settle(held, moves("paused")):
-            return _close(held, moves("paused"), result)
-        _settle_or_leave(held, moves("cancelled"))
-        return _close(held, moves("cancelled"), result)
+        _end(
+            held,
+            result,
+            None,
+            _Way("hand back", _ENABLED | _NOT_CANCELLED, again),
+            _Way("paused", _NOT_CANCELLED),
+            _Way("cancelled"),
+        )
+        wake()
 
 
 def adopt_generation(held: Claim, generation: int) -> Claim:
@@ -148,6 +169,28 @@ def adopt_generation(held: Claim, generation: int) -> Claim:
     return replace(held, generation=generation)
 
 
+class _Way(NamedTuple):
+    """An event that may end a claim, where `guard` holds too, and the columns it writes."""
+
+    event: str
+    guard: Mapping[str, Any] = MappingProxyType({})
+    columns: Mapping[str, Any] = MappingProxyType({})
+
+
+# What people wished for between our last look and the settle decides inside its UPDATE: a cancel
+# that was answered with "asked" must not be forgotten by a pause, a retry or a handover.
+_ENABLED = {"enabled": True}
+_CANCELLED = {"cancel_requested_at__isnull": False}
+_NOT_CANCELLED = {"cancel_requested_at__isnull": True}
+
+
+def _was_lost(pipeline: Pipeline, was: PipelineStatus) -> bool:
+    """A pause of a claimed pipeline has a run that nobody settled; one of a queued has none."""
+    if was == PAUSE_REQUESTED:
+        return PipelineRun.objects.filter(pipeline=pipeline, status=RunStatus.RUNNING).exists()
+    return was == RUNNING
+
+
 def _ours(held: Claim) -> Any:
     return Pipeline.objects.filter(
         pk=held.pipeline.pk, generation=held.generation, status__in=ACTIVE
@@ -160,29 +203,30 @@ def _hold(held: Claim) -> None:
         raise Superseded
 
 
-def _settle(
-    held: Claim, move: Move, *, required: dict[str, Any] | None = None, **columns: Any
-) -> bool:
-    """Leave the pipeline at the move's target, held by nobody."""
-    rows = Pipeline.objects.filter(
-        pk=held.pipeline.pk, generation=held.generation, **(required or {})
-    )
+def _settle(held: Claim, *ways: _Way) -> Move:
+    """Leave the pipeline, held by nobody, by the first way that is open. Raises Superseded."""
     released = {"worker": None, "lease_until": None, "cancel_requested_at": None}
-    return change(rows, move, **(released | columns))
+    for way in ways:
+        rows = Pipeline.objects.filter(pk=held.pipeline.pk, generation=held.generation, **way.guard)
+        if change(rows, moves(way.event), **released, **way.columns):
+            return moves(way.event)
+    raise Superseded
 
 
-def _settle_or_leave(held: Claim, move: Move) -> None:
-    if not _settle(held, move):
-        raise Superseded
-
-
-def _end(held: Claim, move: Move, result: Result, failure: Failure | None = None) -> None:
+def _end(held: Claim, result: Result, failure: Failure | None, *ways: _Way) -> None:
     with transaction.atomic():
-        _settle_or_leave(held, move)
-        _close(held, move, result, failure)
+        move = _settle(held, *ways)
+        _close(held, move, result, failure if move.run == RunStatus.FAILED else None)
 
 
-def _close(held: Claim, move: Move, result: Result, failure: Failure | None = None) -> None:
+def _end_lost(held: Claim, *ways: _Way) -> None:
+    with transaction.atomic():
+        move = _settle(held, *ways)
+        lost = _close_lost(held, move)
+        record(held.pipeline.pk, move, run=lost, worker=held.pipeline.worker_id, message=LOST)
+
+
+def _close(held: Claim, move: Move, result: Result, failure: Failure | None) -> None:
     """Settle our run and the checkpoint's copy beside the pipeline."""
     if held.run is None or move.run is None:
         raise ValueError(f"“{move.event}” ends a run, and none was started under this claim.")
@@ -217,26 +261,28 @@ def _close(held: Claim, move: Move, result: Result, failure: Failure | None = No
     record(held.pipeline.pk, move, run=held.run, worker=held.pipeline.worker_id, message=message)
 
 
-def _close_lost(held: Claim, status: RunStatus = RunStatus.FAILED) -> None:
-    lost = PipelineRun.objects.filter(
-        pipeline=held.pipeline, status=RunStatus.RUNNING, generation__lt=held.generation
-    )
-    lost.update(
-        status=status,
-        finished_at=Now(),
-        error_message=LOST if status == RunStatus.FAILED else None,
-        error_class="WorkerLost",
-    )
+def _close_lost(held: Claim, move: Move) -> PipelineRun | None:
+    """End the lost worker's run, which is given back, as `move` says."""
+    is_failed = move.run == RunStatus.FAILED
+    lost = PipelineRun.objects.filter(pipeline=held.pipeline, status=RunStatus.RUNNING).first()
+    if lost is not None:
+        PipelineRun.objects.filter(pk=lost.pk).update(
+            status=move.run,
+            finished_at=Now(),
+            error_message=LOST if is_failed else None,
+            error_class="WorkerLost" if is_failed else "",
+        )
+    return lost
 
 
-def _start_run(pipeline: Pipeline, frozen: dict[str, Any], *, trigger: Trigger) -> PipelineRun:
+def _start_run(held: Claim, trigger: Trigger) -> PipelineRun:
     return PipelineRun.objects.create(
-        pipeline=pipeline,
-        generation=pipeline.generation,
+        pipeline=held.pipeline,
+        generation=held.generation,
         trigger=trigger,
-        requested_at=pipeline.requested_at,
-        requested_by_id=pipeline.requested_by_id,
-        worker_id=pipeline.worker_id,
-        attempt=pipeline.attempt,
-        definition=frozen,
+        requested_at=held.pipeline.requested_at,
+        requested_by_id=held.pipeline.requested_by_id,
+        worker_id=held.pipeline.worker_id,
+        attempt=held.pipeline.attempt,
+        definition=held.frozen,
     )

@@ -22,14 +22,16 @@ class Findings:
     """What both servers said of a definition that can run.
 
     `columns` are the query's, in its order; `key` the key columns in force (empty: none known);
-    `method` how a full load will be published; `promise` a sentence on late commits (incremental);
-    `warnings` sentences for people; `creates` the CREATE TABLE text when the table is missing.
+    `order` what an incremental read is ordered by; `method` how a full load will be published;
+    `promise` a sentence on late commits (incremental); `warnings` sentences for people; `creates`
+    the CREATE TABLE text when the table is missing.
     """
 
     columns: tuple[Column, ...]
     target_columns: tuple[Column, ...]
     key: tuple[str, ...]
     method: Method
+    order: tuple[str, ...] = ()
     promise: str = ""
     warnings: tuple[str, ...] = ()
     creates: str | None = None

@@ -1,0 +1,172 @@
+"""What every error of the API looks like, and which error each exception is; nothing is raised here.
+
+The body is always `{"detail": sentence, "code": word}`, with `errors` by field for wrong values
+and `status`, the pipeline's, where a move is refused.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.core.signals import got_request_exception
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.http import Http404, UnreadablePostError
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+
+from pipelines.api.refusals import Refused
+from pipelines.lifecycle import TransitionRefused
+from pipelines.models import Pipeline
+from pipelines.secrets import WrongKey
+from runner.preflight import Rejected
+from runner.reconcile import ReconcileFailed
+
+logger = logging.getLogger("django.request")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """An error as people and programs get it; `status` is HTTP's, `at` the pipeline's."""
+
+    status: int
+    code: str
+    detail: str
+    errors: Mapping[str, list[str]] | None = None
+    at: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """What is sent as JSON."""
+        body: dict[str, Any] = {"detail": self.detail, "code": self.code}
+        if self.errors is not None:
+            body["errors"] = dict(self.errors)
+        if self.at is not None:
+            body["status"] = self.at
+        return body
+
+
+def handle(error: Exception, context: Mapping[str, Any]) -> Response:
+    """The answer to `error`, whatever it is (Django REST framework's EXCEPTION_HANDLER)."""
+    problem = problem_of(error)
+    request = context["request"]
+    if problem.status >= 500:
+        # The page of the browsable API asks who the user is, which may be what has just failed.
+        request.accepted_renderer = JSONRenderer()
+        request.accepted_media_type = JSONRenderer.media_type
+    if problem.code == SERVER_ERROR.code:
+        _report(error, request)
+    return Response(problem.body(), status=problem.status, headers=_headers(error))
+
+
+def problem_of(error: Exception) -> Problem:
+    """Which error `error` is; what is not known here is our own fault, 500."""
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if isinstance(error, exceptions.ValidationError):
+        return wrong_values(_flat(error.detail))
+    if isinstance(error, Refused):
+        return Problem(
+            status=error.status_code,
+            code=str(error.get_codes()),
+            detail=str(error.detail),
+            at=error.pipeline_status,
+        )
+    if isinstance(error, exceptions.APIException):
+        return Problem(
+            status=error.status_code, code=str(error.get_codes()), detail=str(error.detail)
+        )
+    return _ours(error) or _framework(error) or SERVER_ERROR
+
+
+def wrong_values(errors: Mapping[str, list[str]], *, code: str = "invalid") -> Problem:
+    """400, with the sentences by field; `detail` says the first of them."""
+    first = next((sentences[0] for sentences in errors.values() if sentences), "")
+    if len(errors) > 1:
+        facts = {"fields": ", ".join(errors), "first": first}
+        first = _("Several values are wrong: %(fields)s. %(first)s") % facts
+    return Problem(status=400, code=code, detail=first, errors=errors)
+
+
+def _ours(error: Exception) -> Problem | None:
+    """The refusals of the control plane and of the preflight."""
+    if isinstance(error, TransitionRefused):
+        return Problem(status=409, code="refused", detail=error.sentence, at=error.status)
+    if isinstance(error, Rejected):
+        return wrong_values(error.errors, code=error.code)
+    if isinstance(error, ReconcileFailed):
+        status = 409 if error.code == "query_failed" else 503
+        return Problem(status=status, code=error.code, detail=error.sentence)
+    if isinstance(error, WrongKey):
+        return Problem(status=503, code="secret_unreadable", detail=str(error))
+    if isinstance(error, Pipeline.DoesNotExist):
+        return Problem(status=404, code="not_found", detail=_("There is no pipeline of this id."))
+    return None
+
+
+def _framework(error: Exception) -> Problem | None:
+    """What Django and the metadata database raise."""
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.warning("The metadata database does not answer: %s", error)
+        sentence = _("The metadata database cannot be reached. Try again in a moment.")
+        return Problem(status=503, code="database_unavailable", detail=sentence)
+    if isinstance(error, IntegrityError):
+        sentence = _("Somebody changed this at the same time. Load it again and repeat the change.")
+        return Problem(status=409, code="conflict", detail=sentence)
+    if isinstance(error, DataError):
+        sentence = _("A value is too long, out of range, or has a character that is not possible.")
+        return Problem(status=400, code="invalid", detail=sentence)
+    if isinstance(error, RequestDataTooBig):
+        return Problem(status=413, code="too_large", detail=_("The request is too large."))
+    if isinstance(error, SuspiciousOperation | UnreadablePostError):
+        return Problem(status=400, code="bad_request", detail=_("The request cannot be read."))
+    return None
+
+
+SERVER_ERROR = Problem(
+    status=500,
+    code="server_error",
+    detail="Something went wrong on our side. The server's log says what.",
+)
+
+
+def _flat(detail: Any) -> dict[str, list[str]]:
+    if not isinstance(detail, Mapping):
+        return {"non_field_errors": _sentences(detail)}
+    return {str(field): _sentences(value) for field, value in detail.items()}
+
+
+def _sentences(detail: Any) -> list[str]:
+    """The errors of a field in a flat list; those of a list's items say which item it is."""
+    if isinstance(detail, Mapping):
+        return [
+            _("Item %(number)s: %(sentence)s") % {"number": int(index) + 1, "sentence": sentence}
+            for index, value in detail.items()
+            for sentence in _sentences(value)
+        ]
+    if isinstance(detail, list | tuple):
+        return [sentence for value in detail for sentence in _sentences(value)]
+    return [str(detail)]
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    headers = {}
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = f"{wait:.0f}"
+    return headers
+
+
+def _report(error: Exception, request: Any) -> None:
+    """Log the error as Django does with one that no handler answers, and tell who listens."""
+    logger.error("Internal Server Error: %s", request.path, exc_info=error)
+    got_request_exception.send(sender=None, request=request)

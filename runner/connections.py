@@ -1,0 +1,224 @@
+"""Sessions with sources and targets: pinned settings, time-outs, and waits that tick."""
+
+import select
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import sql, waiting
+from psycopg.abc import PQGen
+from psycopg.generators import execute
+from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGresult
+
+from runner.control import Interruption
+from runner.errors import Side, blame, classify_connect
+from runner.plan import Address
+
+RV = TypeVar("RV")
+Tick = Callable[[], None]
+
+#: Names every session of ours to the servers' people; the horizon query leaves readers out by it.
+READER = "etl_admin:read"
+WRITER = "etl_admin:write"
+
+# Half a second between ticks keeps the promise of one a second with room to spare.
+_INTERVAL = 0.5
+_CONNECT_SECONDS = 10
+
+# Lossless text needs both sessions to write values alike. TimeZone and search_path of a source
+# stay the role's own, because people's SQL depends on them.
+_PINNED = {
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "statement_timeout": "0",
+    "lock_timeout": "30s",
+    "idle_in_transaction_session_timeout": "10min",
+}
+_PINNED_TARGET = {"TimeZone": "UTC", "search_path": "pg_catalog", "row_security": "off"}
+# A backend whose client died must notice while it is busy; unknown before PostgreSQL 14.
+_OPTIONAL = {"client_connection_check_interval": "1s"}
+
+
+def _no_tick() -> None:
+    return None
+
+
+class Session(psycopg.Connection[Any]):
+    """A connection whose every wait ticks; an Interruption out of a tick cancels the statement.
+
+    After an Interruption in the middle of a statement the session is closed, which rolls back.
+    """
+
+    tick: Tick = staticmethod(_no_tick)
+    side: Side = Side.TARGET
+
+    def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, timeout: float | None = None) -> RV:
+        """Drive `gen` to its end, ticking whenever the server is silent."""
+        try:
+            return waiting.wait(
+                self._ticking(gen), self.pgconn.socket, interval=_INTERVAL, timeout=timeout
+            )
+        except Interruption:
+            self.abandon()
+            raise
+        except psycopg.Error as error:
+            blame(error, self.side)
+            raise
+
+    def abandon(self) -> None:
+        """Cancel what runs and close, so that the server rolls back at once."""
+        if self.closed:
+            return
+        if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            # Where the cancel fails, closing ends the statement too, only later.
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=3.0)
+        self.close()
+
+    def run(self, statement: sql.Composable | str) -> PGresult:
+        """One statement by the extended protocol, which takes one command only."""
+        return self._last(self._send(_bytes(statement, self)))
+
+    def describe(self, statement: sql.Composable | str) -> PGresult:
+        """Parse and describe without running. The result has fields and parameters."""
+        pgconn = self.pgconn
+        pgconn.send_prepare(b"", _bytes(statement, self))
+        self._last(self.wait(execute(pgconn)))
+        pgconn.send_describe_prepared(b"")
+        return self._last(self.wait(execute(pgconn)))
+
+    def wait_for(self, *, read: bool, seconds: float) -> bool:
+        """Tick, then wait until the socket can be read (or written), `seconds` at most."""
+        self.tick()
+        poller = select.poll()
+        poller.register(self.pgconn.socket, select.POLLIN if read else select.POLLOUT)
+        return bool(poller.poll(max(0.0, min(seconds, _INTERVAL)) * 1000))
+
+    def _send(self, statement: bytes) -> list[PGresult]:
+        self.pgconn.send_query_params(statement, None)
+        return self.wait(execute(self.pgconn))
+
+    def _last(self, results: list[PGresult]) -> PGresult:
+        result = results[-1]
+        if result.status in _FAILED:
+            raise self.failed(result)
+        return result
+
+    def failed(self, result: PGresult) -> psycopg.Error:
+        """The error that a failed result stands for, with the side that it came from."""
+        error = psycopg.errors.error_from_result(result, encoding="utf-8")
+        blame(error, self.side)
+        return error
+
+    def consume(self) -> None:
+        """Take what has arrived on the socket."""
+        try:
+            self.pgconn.consume_input()
+        except psycopg.Error as error:
+            blame(error, self.side)
+            raise
+
+    def _ticking(self, gen: PQGen[RV]) -> Generator[Any, Any, RV]:
+        try:
+            state = next(gen)
+            while True:
+                ready = yield state
+                if not ready:
+                    self.tick()
+                state = gen.send(ready)
+        except StopIteration as stop:
+            result: RV = stop.value
+            return result
+
+
+_FAILED = {psycopg.pq.ExecStatus.FATAL_ERROR, psycopg.pq.ExecStatus.BAD_RESPONSE}
+
+
+def _bytes(statement: sql.Composable | str, session: Session) -> bytes:
+    text = statement if isinstance(statement, str) else statement.as_string(session)
+    return text.encode()
+
+
+@contextmanager
+def reading(address: Address, *, tick: Tick = _no_tick) -> Iterator[Session]:
+    """A session with a source; autocommit, every transaction of it READ ONLY."""
+    with _session(address, Side.SOURCE, READER, _PINNED, tick) as session:
+        session.execute("SET default_transaction_read_only = on")
+        session.read_only = True
+        yield session
+
+
+@contextmanager
+def writing(address: Address, *, tick: Tick = _no_tick) -> Iterator[Session]:
+    """A session with a target; autocommit, transactions are opened where they are needed."""
+    with _session(address, Side.TARGET, WRITER, _PINNED | _PINNED_TARGET, tick) as session:
+        yield session
+
+
+@contextmanager
+def _session(
+    address: Address, side: Side, name: str, settings: dict[str, str], tick: Tick
+) -> Iterator[Session]:
+    session = _connect(address, side, name, tick)
+    try:
+        session.tick, session.side = tick, side
+        _pin(session, settings)
+        yield session
+    finally:
+        session.abandon()
+
+
+def _connect(address: Address, side: Side, name: str, tick: Tick) -> Session:
+    """Sign in on a thread of its own, because libpq's connect waits longer than a tick may."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        future = pool.submit(_open, address, name)
+        while not wait([future], timeout=_INTERVAL).done:
+            tick()
+        try:
+            return future.result()
+        except psycopg.OperationalError as error:
+            raise classify_connect(error, side, address.name) from error
+
+
+def _open(address: Address, name: str) -> Session:
+    return Session.connect(
+        host=address.host,
+        port=address.port,
+        dbname=address.dbname,
+        user=address.user,
+        password=address.password,
+        sslmode=address.sslmode,
+        application_name=name,
+        client_encoding="UTF8",
+        connect_timeout=_CONNECT_SECONDS,
+        keepalives=1,
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
+        tcp_user_timeout=60_000,
+        # No password file of the machine we run on may change as whom we connect.
+        passfile="/nonexistent/etl_admin",
+        autocommit=True,
+        prepare_threshold=None,
+    )
+
+
+def _pin(session: Session, settings: dict[str, str]) -> None:
+    names = list(settings)
+    session.execute(
+        sql.SQL("SELECT {}").format(
+            sql.SQL(", ").join(
+                sql.SQL("set_config({}, {}, false)").format(name, settings[name]) for name in names
+            )
+        )
+    )
+    session.execute(
+        "SELECT set_config(name, %s, false) FROM pg_catalog.pg_settings WHERE name = %s",
+        [*_OPTIONAL.values(), *_OPTIONAL],
+    )

@@ -1,0 +1,206 @@
+"""What an error means: try again, fail, or leave; and the sentence people get, never its values.
+
+The classes are those of the SQLSTATE appendix of the PostgreSQL manual; messages of a server are
+quoted only where they hold names and no data (class 42 and its like).
+"""
+
+import random
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+import psycopg
+
+
+class Side(StrEnum):
+    """Whose server raised an error."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How often and how patiently a transient error is tried again."""
+
+    tries: int
+    base: float
+
+
+USUAL = Patience(tries=5, base=2.0)
+ONCE = Patience(tries=2, base=5.0)
+# Space and connections come back slowly, and every failed COPY leaves dead space behind.
+SLOW = Patience(tries=4, base=60.0)
+LONGEST_DELAY = 600.0
+
+
+class RunError(Exception):
+    """A run cannot go on: `sentence` is for people, `patience` None when trying again is vain."""
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        error_class: str,
+        sqlstate: str = "",
+        patience: Patience | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.error_class = error_class
+        self.sqlstate = sqlstate
+        self.patience = patience
+
+    def delay(self, attempt: int) -> float | None:
+        """Seconds until the next try after the `attempt`-th (from 1), None when there is none."""
+        if self.patience is None or attempt >= self.patience.tries:
+            return None
+        most = min(LONGEST_DELAY, self.patience.base * 2.0**attempt)
+        return random.uniform(0, most)  # noqa: S311 (spreads load, guards nothing)
+
+
+class UnknownOutcome(Exception):
+    """A COMMIT got no answer: whether it happened is settled by fencing and then reading."""
+
+
+_TRANSIENT = {
+    "57P01",
+    "57P02",
+    "57P03",
+    "57P05",
+    "25P03",
+    "25P04",
+    "40001",
+    "40P01",
+    "55P03",
+    "55006",
+    "53000",
+    "53200",
+    "53300",
+    "58030",
+}
+_SLOW = {"53100", "53400", "53300"}
+# Class 57014 is our own time limit here: a cancel that we asked for never gets this far.
+_ONCE = {"57014"}
+_PERMANENT_CONNECT = re.compile(
+    r"password authentication failed|does not exist|no pg_hba\.conf entry"
+    r"|is not permitted to log in|certificate verify failed|does not support SSL"
+    r"|no password supplied"
+)
+# Messages of these classes name objects, never values.
+_QUOTABLE = ("42", "3D", "3F", "0A", "53", "54", "55", "57", "25")
+
+
+def blame(error: psycopg.Error, side: Side) -> None:
+    """Remember whose server raised `error`; both are at work in the same lines of code."""
+    error.etl_side = side  # type: ignore[attr-defined]  # ours alone, read by side_of
+
+
+def side_of(error: psycopg.Error) -> Side:
+    """Whose server raised `error`."""
+    side: Side = getattr(error, "etl_side", Side.TARGET)
+    return side
+
+
+def is_lost_connection(error: psycopg.Error) -> bool:
+    """True when the error says that the session is gone, so a COMMIT's outcome is unknown."""
+    state = error.sqlstate
+    return state is None or state.startswith(("08", "57P0")) or state == "40003"
+
+
+def classify(error: psycopg.Error, side: Side) -> RunError:
+    """The meaning of a server's error while rows move."""
+    state = error.sqlstate or ""
+    return RunError(
+        f"{_what(error, side)} {_next_step(state)}".strip(),
+        error_class=type(error).__name__,
+        sqlstate=state,
+        patience=_patience(error, side),
+    )
+
+
+def classify_connect(error: psycopg.Error, side: Side, name: str) -> RunError:
+    """The meaning of a failed sign-in; libpq gives no SQLSTATE there, so its text decides."""
+    permanent = _PERMANENT_CONNECT.search(str(error)) is not None
+    why = (
+        "refused the sign-in: check database, user, password and TLS of the connection."
+        if permanent
+        else "cannot be reached: check that the server runs and that host and port are right."
+    )
+    return RunError(
+        f"The {side} connection “{name}” {why}",
+        error_class=type(error).__name__,
+        sqlstate=error.sqlstate or "",
+        patience=None if permanent else USUAL,
+    )
+
+
+def _patience(error: psycopg.Error, side: Side) -> Patience | None:
+    state = error.sqlstate
+    if state is None or state.startswith("08"):
+        return USUAL
+    if state in _SLOW:
+        return SLOW
+    if state == "25006":
+        # A target that became read-only is failing over; a read-only source is how we asked it.
+        return USUAL if side is Side.TARGET else None
+    if state in _TRANSIENT:
+        return USUAL
+    if state in _ONCE or state.startswith("XX"):
+        return ONCE
+    known = ("0A", "21", "22", "23", "25", "28", "3D", "3F", "42", "44", "54", "P0", "2B")
+    return None if state.startswith(known) else ONCE
+
+
+def _what(error: psycopg.Error, side: Side) -> str:
+    state = error.sqlstate
+    diag = error.diag
+    if state is None or state.startswith("08"):
+        return f"The connection to the {side} was lost."
+    if state == "23502" and diag.column_name:
+        return f"Column “{diag.column_name}” got a NULL, which the target does not allow."
+    if state.startswith(("22", "23")):
+        return _about_a_row(error)
+    if state.startswith(_QUOTABLE) and diag.message_primary:
+        return f"The {side} says: {diag.message_primary.rstrip('.')}."
+    if state == "P0001":
+        return f"A trigger or function of the {side} raised an error."
+    return f"The {side} reported an error (SQLSTATE {state})."
+
+
+def _about_a_row(error: psycopg.Error) -> str:
+    if error.sqlstate and error.sqlstate.startswith("22"):
+        return f"A value does not fit its column{_where(error)}."
+    constraint = error.diag.constraint_name or "of the target"
+    return f"A row violates the constraint “{constraint}”{_where(error)}."
+
+
+def _where(error: psycopg.Error) -> str:
+    """Line and column of a failed COPY, from its context, which also holds the value."""
+    context = error.diag.context or ""
+    line = re.search(r"COPY [^,]+, line (\d+)", context)
+    column = re.search(r"line \d+, column ([^:\n]+)", context)
+    if column and line:
+        return f" (column “{column[1]}”, row {line[1]} of the batch)"
+    if line:
+        return f" (row {line[1]} of the batch)"
+    return f" (column “{error.diag.column_name}”)" if error.diag.column_name else ""
+
+
+def _next_step(state: str) -> str:
+    return _NEXT_STEPS.get(state) or _NEXT_STEPS.get(state[:2]) or ""
+
+
+_NEXT_STEPS = {
+    "23": "Correct the row in the source, or the constraint, and run again.",
+    "22": "Cast the column in the query, or change the column's type in the target.",
+    "42501": "Ask for the missing right, and run again.",
+    "42P01": "Create the table again, or change the query.",
+    "42": "Change the query or the tables, and run again.",
+    "53100": "Free disk space on the server.",
+    "53300": "The server has no free connection slot.",
+    "57014": "It took longer than its time limit.",
+    "55P03": "Another session holds a lock on the table.",
+    "40P01": "Two sessions waited for each other.",
+    "28": "Check user and password of the connection.",
+}

@@ -1,0 +1,259 @@
+"""One run, from claim to settled: the page to read first. How rows move is in `moving`."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection as metadata
+
+from pipelines import lifecycle
+from pipelines.definition import position_hash
+from pipelines.lifecycle import Claim, Failure, Result, Superseded
+from pipelines.models import Installation
+from pipelines.secrets import WrongKey
+from pipelines.states import RUNNING
+from runner.addresses import definition_from
+from runner.connections import Session, reading, writing
+from runner.control import CancelSeen, Control, Fenced, PauseSeen, StopSeen, clock
+from runner.errors import USUAL, RunError, UnknownOutcome, classify, side_of
+from runner.fence import Fence, TargetAhead
+from runner.moving import Moving
+from runner.plan import Checkpoint, Definition, Identity, Mode
+from runner.preflight.examine import examine
+from runner.preflight.values import Rejected
+
+logger = logging.getLogger(__name__)
+
+#: A pipeline that loses this many workers in a row without a batch is not given another.
+MOST_TAKEOVERS = 5
+
+
+def execute(held: Claim, control: Control) -> bool:
+    """Run one claim to its end and settle it; True unless the run failed.
+
+    Raises nothing that a pipeline, a server or a person can cause.
+    """
+    if held.is_unclaimed_pause:
+        lifecycle.pause_unclaimed(held)
+        return True
+    return Execution(held, control).run()
+
+
+class Execution:
+    """One claim on its way to being settled."""
+
+    def __init__(self, held: Claim, control: Control) -> None:
+        self.held = held
+        self.control = control
+        self.control.generation = held.generation
+        self.settled = False
+        self.resumed = False
+        self.publish = ""
+        self.promise = ""
+        self.notes: list[str] = []
+
+    def run(self) -> bool:
+        """Every way a run can end, each settled by one verb of the lifecycle."""
+        try:
+            self._work()
+            if not self.settled:
+                self._settle(lambda: lifecycle.finish(self.held, self._result()))
+        except (Fenced, Superseded):
+            logger.warning("%s: superseded, another worker holds it", self._label())
+        except CancelSeen:
+            self._settle(lambda: lifecycle.cancelled(self.held, self._result()))
+        except PauseSeen:
+            self._settle(lambda: lifecycle.paused(self.held, self._result()))
+        except StopSeen:
+            self._settle(lambda: lifecycle.hand_back(self.held, self._result()))
+        except RunError as error:
+            return self._failed(error)
+        except Rejected as error:
+            return self._failed(_rejection(error))
+        except UnknownOutcome:
+            return self._failed(_UNKNOWN)
+        except WrongKey as error:
+            return self._failed(RunError(str(error), error_class="WrongKey"))
+        except psycopg.Error as error:
+            logger.warning("%s: %s", self._label(), error, exc_info=True)
+            return self._failed(classify(error, side_of(error)))
+        return True
+
+    def _work(self) -> None:
+        """Fence, preflight, move, publish."""
+        definition = self._definition()
+        with writing(definition.target, tick=self.control.tick) as target:
+            fence, found = self._fence(target)
+            self._rescue()
+            if self.settled:
+                return
+            fence.drop_abandoned()
+            self.control.progress.phase = "preflight"
+            with reading(definition.source, tick=self.control.tick) as source:
+                moving = Moving(
+                    definition=definition,
+                    examined=examine(definition, source, target),
+                    source=source,
+                    target=target,
+                    fence=fence,
+                    control=self.control,
+                )
+                self._start(moving, found)
+
+    def _start(self, moving: Moving, found: Checkpoint) -> None:
+        findings = moving.examined.findings
+        self.promise = findings.promise
+        if found.cleared:
+            self.notes.append(_CLEARED)
+        if moving.definition.mode is Mode.FULL:
+            self.publish = str(findings.method)
+            moving.full()
+        else:
+            self.resumed = found.phase == "loading" and found.position is not None
+            moving.show(found)
+            moving.incremental(found)
+
+    # The fence, and what a lost worker left
+
+    def _fence(self, target: Session) -> tuple[Fence, Checkpoint]:
+        """Raise the generation in the target, then read where the load stands."""
+        self.control.progress.phase = "fence"
+        fence = Fence(target, self._identity())
+        fence.prepare()
+        try:
+            return fence, fence.take()
+        except TargetAhead as ahead:
+            # Metadata from a backup: only who still holds the claim may go past the target.
+            logger.warning("%s: the target is at %s", self._label(), ahead.generation)
+            self.held = lifecycle.adopt_generation(self.held, ahead.generation + 1)
+            self.control.generation = self.held.generation
+            fence = Fence(target, self._identity())
+            return fence, fence.take()
+
+    def _rescue(self) -> None:
+        """Nobody of an older generation can write any more: settle what the lost worker left."""
+        held = self.held
+        if not held.is_rescue:
+            return
+        if held.pipeline.cancel_requested_at is not None:
+            self._settle(lambda: lifecycle.rescue_cancelled(held))
+            self.settled = True
+        elif held.was != RUNNING:
+            self._settle(lambda: lifecycle.rescue_paused(held))
+            self.settled = True
+        else:
+            self.held = replace(held, run=lifecycle.replace_lost_run(held))
+            if held.pipeline.attempt > MOST_TAKEOVERS:
+                raise RunError(
+                    f"{held.pipeline.attempt - 1} workers in a row were lost while they ran this "
+                    "and none finished a batch. Look for what ends them (memory?) in their logs.",
+                    error_class="WorkerLost",
+                )
+
+    def _identity(self) -> Identity:
+        return Identity(
+            pipeline=self.held.pipeline.pk,
+            installation=Installation.identity(),
+            generation=self.held.generation,
+            epoch=self.held.pipeline.checkpoint_epoch,
+            definition_hash=position_hash(self.held.frozen),
+            state_schema=settings.STATE_SCHEMA,
+        )
+
+    def _definition(self) -> Definition:
+        pipeline = self.held.pipeline
+        return definition_from(
+            self.held.frozen,
+            source=pipeline.source_connection,
+            target=pipeline.target_connection,
+        )
+
+    # Settling
+
+    def _failed(self, error: RunError) -> bool:
+        """Try again later where that can help, else FAILED; False unless people wanted an end."""
+        if self.held.run is None and not self._open_run_of_rescue(error):
+            return False
+        progressed = self.control.progress.batches > 0
+        delay = error.delay(1 if progressed else self.held.pipeline.attempt)
+        logger.warning("%s: %s", self._label(), error.sentence, exc_info=error.__cause__)
+        if delay is None:
+            self._settle(lambda: lifecycle.fail(self.held, self._result(), _failure(error)))
+            return False
+        failure = _failure(error, again=datetime.now(UTC) + timedelta(seconds=delay))
+        self._settle(
+            lambda: lifecycle.retry_or_pause(self.held, self._result(), failure, seconds=delay)
+        )
+        return False
+
+    def _open_run_of_rescue(self, error: RunError) -> bool:
+        """The fence of a rescue failed. A pause or cancel waits for it; a run is recorded."""
+        held = self.held
+        if held.was == RUNNING and held.pipeline.cancel_requested_at is None:
+            self.held = replace(held, run=lifecycle.replace_lost_run(held))
+            return True
+        seconds = error.delay(1) or self.control.lease
+        self._settle(lambda: lifecycle.postpone_rescue(held, seconds=seconds))
+        return False
+
+    def _settle(self, verb: Callable[[], None]) -> None:
+        """Write the end; while metadata is away, try as long as the lease is surely ours."""
+        while True:
+            try:
+                return verb()
+            except Superseded:
+                logger.warning("%s: superseded before it was settled", self._label())
+                return None
+            except DatabaseError:
+                metadata.close()
+                if clock() > self.control.trusted_until:
+                    logger.exception("%s: cannot be settled, the lease decides", self._label())
+                    return None
+                time.sleep(0.5)
+
+    def _result(self) -> Result:
+        progress = self.control.progress
+        return Result(
+            rows_read=progress.rows_read,
+            rows_written=progress.rows_written,
+            batches=progress.batches,
+            phase=progress.phase,
+            publish=self.publish,
+            promise=self.promise,
+            resumed=self.resumed,
+            value=progress.value,
+            key=progress.key,
+            seq=progress.seq,
+            checkpoint_rows=progress.checkpoint_rows,
+            notes=tuple(self.notes),
+        )
+
+    def _label(self) -> str:
+        run = self.held.run.pk if self.held.run else "none yet"
+        return f"Pipeline {self.held.pipeline.name}, run {run}"
+
+
+def _rejection(error: Rejected) -> RunError:
+    sentences = [sentence for group in error.errors.values() for sentence in group]
+    return RunError(" ".join(sentences), error_class="Preflight")
+
+
+def _failure(error: RunError, again: datetime | None = None) -> Failure:
+    sentence = error.sentence
+    if again is not None:
+        sentence += f" Next try at {again:%Y-%m-%d %H:%M:%S} UTC."
+    return Failure(sentence=sentence, error_class=error.error_class, sqlstate=error.sqlstate)
+
+
+_UNKNOWN = RunError(
+    "The connection to the target was lost during COMMIT. The next run finds out whether it "
+    "happened and goes on from there.",
+    error_class="UnknownOutcome",
+    patience=USUAL,
+)
+_CLEARED = "The checkpoint was cleared (reset, or the definition changed): this load starts anew."

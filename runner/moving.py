@@ -1,0 +1,181 @@
+"""How the rows of one run move, full or incremental; who runs it and how it ends is elsewhere."""
+
+from dataclasses import dataclass, field, replace
+
+from pipelines.names import TableName
+from runner.connections import Session
+from runner.control import Control
+from runner.errors import RunError
+from runner.fence import Fence, with_shown
+from runner.plan import Checkpoint, Column, Definition, Nulls, Position
+from runner.preflight.examine import Examined
+from runner.preflight.promise import bounds_for
+from runner.publish import Staged, create_staging, publish_staged
+from runner.source import RowStream, streaming
+from runner.statements import load
+from runner.statements import source as queries
+from runner.target import PostgresTarget, Upsert, Written
+
+
+@dataclass(kw_only=True)
+class Moving:
+    """One run between its preflight and its last row."""
+
+    definition: Definition
+    examined: Examined
+    source: Session
+    target: Session
+    fence: Fence
+    control: Control
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The query's columns."""
+        return self.examined.findings.columns
+
+    def full(self) -> None:
+        """Stage the whole result, then publish it. Raises what its steps raise."""
+        staged = self._stage()
+        statement = queries.copy_all(self.examined.query, self.columns, binary=self.examined.binary)
+        self.control.progress.phase = "load"
+        with streaming(self.source, statement, binary=self.examined.binary) as stream:
+            self._move(stream, staged.staging)
+        self.control.progress.phase = "publish"
+        staged = replace(staged, rows=self.fence.rows)
+        written = publish_staged(self.target, self.fence, staged)
+        self.control.progress.rows_written = written
+
+    def incremental(self, found: Checkpoint) -> None:
+        """Everything after the position, in order, batch by batch."""
+        promise = self.examined.promise
+        if promise is None:
+            raise ValueError("preflight makes a promise for every incremental definition")
+        order = self.examined.order
+        self._check_nulls(order[0])
+        bounds = bounds_for(self.source, promise, order[0], found.position)
+        upsert = self._upsert(order, floor=found.position if bounds.lower else None)
+        self.control.progress.phase = "load"
+        statement = queries.copy_after(
+            self.examined.query, self.columns, order, bounds=bounds, binary=self.examined.binary
+        )
+        with streaming(self.source, statement, binary=self.examined.binary) as stream:
+            self._move(stream, load.BATCH, upsert)
+        if self.definition.null_policy is Nulls.INCLUDE:
+            self._move_placeless(order[0], upsert)
+        self.fence.mark("done")
+
+    def show(self, found: Checkpoint) -> None:
+        """Mirror the position that this run starts from."""
+        progress = self.control.progress
+        progress.seq, progress.checkpoint_rows = found.seq, found.rows
+        if found.position is not None:
+            position = with_shown(found.position, self.target)
+            progress.value, progress.key = position.shown_value, position.shown_key
+
+    # Full
+
+    def _stage(self) -> Staged:
+        staged = Staged(
+            definition=self.definition,
+            examined=self.examined,
+            staging=self.fence.staging_name(),
+            rows=0,
+        )
+        with self.target.transaction():
+            self.fence.stage(staged.staging.name, "loading")
+            create_staging(self.target, staged)
+        return staged
+
+    # Incremental
+
+    def _upsert(self, order: tuple[Column, ...], *, floor: Position | None) -> Upsert:
+        """Make what the batches go through; the target table too where it is missing."""
+        key = self.examined.findings.key
+        table = self.examined.table
+        name = self.definition.target_table
+        if table is None:
+            with self.target.transaction():
+                self.target.execute(load.create_schema(name.schema))
+                self.target.execute(load.create_table(name, self.columns, key))
+        for statement in load.batch_table(name, self.columns, key):
+            self.target.execute(statement)
+        self.target.execute(load.position_table(self.columns, order, binary=self.examined.binary))
+        return Upsert(
+            statement=load.upsert(
+                name, self.columns, key, identity=bool(table and table.has_identity)
+            ),
+            key=order,
+            floor=floor,
+        )
+
+    def _check_nulls(self, column: Column) -> None:
+        """The policy `fail`: any row without a place in the order stops the run."""
+        if self.definition.null_policy is not Nulls.FAIL:
+            return
+        row = self.source.run(queries.any_placeless(self.examined.query, column))
+        if row.get_value(0, 0) != b"t":
+            return
+        counted = self.source.run(queries.count_placeless(self.examined.query, column))
+        number = int(counted.get_value(0, 0) or b"0")
+        raise RunError(
+            f"In {number} rows the incremental key “{column.name}” is NULL or infinite, so they "
+            "have no place in the order. Fill it, or set the NULL policy to include or exclude.",
+            error_class="NullKey",
+        )
+
+    def _move_placeless(self, column: Column, upsert: Upsert) -> None:
+        """The policy `include`: such rows arrive again in every run, the position stays."""
+        statement = queries.copy_unordered(
+            self.examined.query, self.columns, column, binary=self.examined.binary
+        )
+        with streaming(self.source, statement, binary=self.examined.binary) as stream:
+            self._move(stream, load.BATCH, upsert, advance=False)
+
+    # Both
+
+    def _move(
+        self,
+        stream: RowStream,
+        into: TableName,
+        upsert: Upsert | None = None,
+        *,
+        advance: bool = True,
+    ) -> None:
+        """Batch by batch to the end of the stream; between two, a pause or a stop is obeyed."""
+        writer = PostgresTarget(self.target, self.fence)
+        while self._has_more(stream):
+            written = writer.write_batch(
+                stream.pieces(self.definition.batch_size),
+                into,
+                self.columns,
+                binary=self.examined.binary,
+                upsert=upsert,
+                advance=advance,
+            )
+            if written is not None:
+                self._count(written, counts=upsert is not None)
+
+    def _has_more(self, stream: RowStream) -> bool:
+        """Wait for the next batch's first row; no batch is open, so a wish is obeyed at once.
+
+        Asked after the wait, so that finishing wins over pausing.
+        """
+        self.control.interruptible = True
+        try:
+            if not stream.wait_first():
+                return False
+            self.control.tick()
+            return True
+        finally:
+            self.control.interruptible = False
+
+    def _count(self, written: Written, *, counts: bool) -> None:
+        progress = self.control.progress
+        progress.rows_read += written.received
+        progress.rows_written += written.changed if counts else 0
+        progress.batches += 1
+        progress.seq, progress.checkpoint_rows = self.fence.seq, self.fence.rows
+        if written.position is not None:
+            progress.value = written.position.shown_value
+            progress.key = written.position.shown_key

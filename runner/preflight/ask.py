@@ -1,0 +1,88 @@
+"""The checks that people wait for: opens its own sessions, and answers within seconds."""
+
+import psycopg
+
+from runner.connections import Session, reading, writing
+from runner.errors import RunError, Side, classify
+from runner.plan import Address, Definition
+from runner.preflight.examine import examine
+from runner.preflight.values import ConnectionReport, Findings, Rejected
+
+#: People wait for this; planning a query takes milliseconds unless a table is locked.
+LIMIT_SECONDS = 10
+
+_REPORT = """
+SELECT current_setting('server_version'), current_user::text, pg_is_in_recovery()
+    OR current_setting('default_transaction_read_only')::bool,
+    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+    pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
+    coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
+    has_database_privilege(current_database(), 'CREATE'), current_setting('server_version_num')::int
+"""
+_OLDEST_VERSION = 130000
+
+
+def inspect(definition: Definition) -> Findings:
+    """Check `definition` on both servers, running nothing. Raises Rejected."""
+    side = Side.SOURCE
+    try:
+        with reading(definition.source) as source:
+            _limit(source)
+            side = Side.TARGET
+            with writing(definition.target) as target:
+                _limit(target)
+                return examine(definition, source, target).findings
+    except RunError as error:
+        raise _unavailable(error, side) from None
+    except psycopg.Error as error:
+        raise _unavailable(classify(error, side), side) from None
+
+
+def test_connection(address: Address) -> ConnectionReport:
+    """Try to sign in, for a few seconds at most; never raises for what the server does."""
+    try:
+        with writing(address) as session:
+            _limit(session)
+            row = session.execute(_REPORT).fetchone()
+    except (RunError, psycopg.Error):
+        # One sentence for every failure: a connection test is no port scanner.
+        return ConnectionReport(ok=False, sentence=_FAILED)
+    if row is None:
+        return ConnectionReport(ok=False, sentence=_FAILED)
+    version, role, read_only, superuser, stats, tls, creates, number = row
+    warnings = {
+        _SUPERUSER: superuser,
+        _NO_STATS: not (stats or superuser),
+        _NO_CREATE: not creates,
+        _NO_TLS: not tls,
+        _TOO_OLD: number < _OLDEST_VERSION,
+    }
+    return ConnectionReport(
+        ok=True,
+        sentence=f"Connected: PostgreSQL {version} as “{role}”.",
+        server_version=version,
+        role=role,
+        tls=tls,
+        read_only=read_only,
+        warnings=tuple(sentence for sentence, holds in warnings.items() if holds),
+    )
+
+
+def _limit(session: Session) -> None:
+    session.execute(f"SET statement_timeout = '{LIMIT_SECONDS}s'")
+    session.execute("SET lock_timeout = '3s'")
+
+
+def _unavailable(error: RunError, side: Side) -> Rejected:
+    return Rejected({f"{side}_connection": [error.sentence]}, f"{side}_unavailable")
+
+
+_FAILED = (
+    "The connection failed. Check host, port, database, user, password and TLS, and that the "
+    "server lets this machine in."
+)
+_SUPERUSER = "The role is a superuser. Give the connection a role of its own with fewer rights."
+_NO_STATS = "The role lacks pg_read_all_stats: rows that commit late are met by reading again."
+_NO_CREATE = "As a target: the role may not create schemas in this database."
+_NO_TLS = "The session is not encrypted."
+_TOO_OLD = "The server is older than PostgreSQL 13, the oldest that is supported."

@@ -1,0 +1,117 @@
+"""The whole check of a definition over two open sessions: what the run and the forms both ask."""
+
+from dataclasses import dataclass, replace
+
+from runner.connections import Session
+from runner.plan import Column, Definition, Method, Mode
+from runner.preflight.match import FIRST_USER_OID, check_keys, is_binary, match_columns
+from runner.preflight.promise import Promise, promise_for
+from runner.preflight.query import describe_query, looks_empty, stripped
+from runner.preflight.table import Table, check_may_create, choose_method, find_table
+from runner.preflight.values import Findings, Rejected
+from runner.statements import catalog, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """Findings for people, with what only a run needs beside them."""
+
+    findings: Findings
+    query: str
+    table: Table | None
+    promise: Promise | None
+    binary: bool
+
+    @property
+    def order(self) -> tuple[Column, ...]:
+        """The columns that an incremental read is ordered by, incremental key first."""
+        if self.promise is None:
+            return ()
+        by_name = {column.name: column for column in self.findings.columns}
+        return tuple(by_name[name] for name in self.findings.order)
+
+
+def examine(definition: Definition, source: Session, target: Session) -> Examined:
+    """Check `definition`, running nothing. Raises Rejected."""
+    if looks_empty(definition.source_query):
+        raise Rejected({"source_query": ["Write the query: it is empty."]})
+    query = stripped(definition.source_query)
+    columns = describe_query(source, query)
+    table = find_table(target, definition.target_table)
+    key = check_keys(definition, columns, table)
+    if table is None:
+        _check_creatable(target, definition, columns)
+        targets = columns
+    else:
+        targets = match_columns(definition, columns, table, key)
+        _check_rights(definition, table)
+    findings = Findings(
+        columns=columns,
+        target_columns=targets,
+        key=key,
+        method=Method.MERGE,
+        creates=_creates(definition, columns, key) if table is None else None,
+    )
+    promise = None
+    if definition.mode is Mode.FULL:
+        method = choose_method(table, definition.publish, key)
+        findings = replace(findings, method=method)
+    else:
+        findings, promise = _with_order(definition, findings, source)
+    return Examined(
+        findings=findings,
+        query=query,
+        table=table,
+        promise=promise,
+        binary=is_binary(columns, targets),
+    )
+
+
+def _with_order(
+    definition: Definition, findings: Findings, source: Session
+) -> tuple[Findings, Promise]:
+    """Incremental: what the read is ordered by, and what is promised of late commits."""
+    first = definition.incremental_key or ""
+    column = next(c for c in findings.columns if c.name == first)
+    promise = promise_for(source, column, definition.late_margin)
+    found = replace(
+        findings,
+        order=(first, *(name for name in findings.key if name != first)),
+        promise=promise.sentence,
+        warnings=(promise.warning,) if promise.warning else (),
+    )
+    return found, promise
+
+
+def _creates(definition: Definition, columns: tuple[Column, ...], key: tuple[str, ...]) -> str:
+    return load.create_table(definition.target_table, columns, key).as_string()
+
+
+def _check_creatable(target: Session, definition: Definition, columns: tuple[Column, ...]) -> None:
+    check_may_create(target, definition.target_table)
+    own = {c.type_name: c.name for c in columns if c.oid >= FIRST_USER_OID}
+    unknown = target.execute(catalog.UNKNOWN_TYPES, [list(own)]).fetchall()
+    if unknown:
+        raise Rejected(
+            {
+                "source_query": [
+                    f"Column “{own[name]}” is of type {name}, which the target does not have. "
+                    "Create the type there, or cast the column to text."
+                    for (name,) in unknown
+                ]
+            }
+        )
+
+
+def _check_rights(definition: Definition, table: Table) -> None:
+    """An existing table must be ours to write, or the run would fail after reading."""
+    needed = "SELECT, INSERT, UPDATE, DELETE"
+    if not table.facts["owned"] and not (table.facts["writable"] and table.facts["changeable"]):
+        raise Rejected(
+            {
+                "target_table": [
+                    f"The target's role may not write to {definition.target_table}. "
+                    f"Ask its owner “{table.facts['owner']}” for: GRANT {needed}."
+                ]
+            }
+        )

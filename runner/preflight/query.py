@@ -1,0 +1,160 @@
+"""What the source says of a query without running it: its columns, or why it is refused."""
+
+import re
+
+import psycopg
+
+from runner.connections import Session
+from runner.errors import Side, classify
+from runner.plan import Column
+from runner.preflight.values import Rejected
+from runner.statements import catalog, source
+
+FIELD = "source_query"
+UNNAMED = "?column?"
+
+
+def stripped(query: str) -> str:
+    """The query without the one semicolon that people end it with."""
+    return query.rstrip().removesuffix(";").rstrip()
+
+
+def describe_query(session: Session, query: str) -> tuple[Column, ...]:
+    """The query's columns, by Parse and Describe. Raises Rejected with PostgreSQL's words."""
+    columns = _parse_alone(session, query)
+    _parse_wrapped(session, query)
+    _declare(session, query)
+    _check_names(columns)
+    _parse_copy(session, query, columns)
+    return _with_types(session, columns)
+
+
+def _parse_alone(session: Session, query: str) -> tuple[Column, ...]:
+    """The bare query, so that a position in a message is a position in what people wrote."""
+    try:
+        result = session.describe(query)
+    except psycopg.Error as error:
+        raise _refusal(error, query) from None
+    if result.nparams:
+        raise Rejected({FIELD: [_PARAMETERS]})
+    return tuple(
+        Column(
+            name=(result.fname(i) or b"").decode(),
+            oid=result.ftype(i),
+            modifier=result.fmod(i),
+        )
+        for i in range(result.nfields)
+    )
+
+
+def _parse_wrapped(session: Session, query: str) -> None:
+    """As a subquery: refuses whatever is not a plain SELECT, VALUES, TABLE or WITH … SELECT."""
+    try:
+        session.describe(source.wrapped(query))
+    except psycopg.errors.FeatureNotSupported:
+        raise Rejected({FIELD: [_WRITES]}) from None
+    except psycopg.errors.SyntaxError:
+        raise Rejected({FIELD: [_NOT_A_SELECT]}) from None
+    except psycopg.Error as error:
+        raise _refusal(error, query) from None
+
+
+def _declare(session: Session, query: str) -> None:
+    """Planned for a READ ONLY cursor and thrown away: refuses row locks, runs nothing."""
+    session.run("BEGIN READ ONLY")
+    try:
+        session.run(source.cursor(query))
+    except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.FeatureNotSupported):
+        raise Rejected({FIELD: [_LOCKS]}) from None
+    except psycopg.Error as error:
+        raise _refusal(error, query) from None
+    finally:
+        if not session.closed:
+            session.run("ROLLBACK")
+
+
+def _parse_copy(session: Session, query: str, columns: tuple[Column, ...]) -> None:
+    """The exact shape that is executed later, checked as text before it ever is."""
+    try:
+        session.describe(source.copy_all(query, columns, binary=False))
+    except psycopg.Error as error:
+        raise _refusal(error, query) from None
+
+
+def _check_names(columns: tuple[Column, ...]) -> None:
+    if not columns:
+        raise Rejected({FIELD: ["The query returns no columns. Select at least one."]})
+    sentences = [
+        f"Output column {i} has no name. Give it one: … AS name."
+        for i, column in enumerate(columns, start=1)
+        if column.name in ("", UNNAMED)
+    ]
+    seen = [column.name for column in columns]
+    repeated = sorted({name for name in seen if seen.count(name) > 1} - {"", UNNAMED})
+    sentences += [
+        f"Two output columns are called “{name}”. Rename one of them: … AS other_name."
+        for name in repeated
+    ]
+    if sentences:
+        raise Rejected({FIELD: sentences})
+
+
+def _with_types(session: Session, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    rows = session.execute(
+        catalog.TYPES, [[c.oid for c in columns], [c.modifier for c in columns]]
+    ).fetchall()
+    pseudo = [c.name for c, row in zip(columns, rows, strict=True) if row[1] == "p"]
+    if pseudo:
+        raise Rejected(
+            {
+                FIELD: [
+                    f"Column “{name}” has no type that a table can hold. Cast it, for example "
+                    "to text or jsonb."
+                    for name in pseudo
+                ]
+            }
+        )
+    return tuple(
+        Column(name=c.name, oid=c.oid, modifier=c.modifier, type_name=row[0])
+        for c, row in zip(columns, rows, strict=True)
+    )
+
+
+def _refusal(error: psycopg.Error, query: str) -> Rejected:
+    """PostgreSQL's own sentence about the query's text, with line and column."""
+    if error.sqlstate is None or error.sqlstate.startswith(("08", "57", "53")):
+        return Rejected(
+            {"source_connection": [classify(error, Side.SOURCE).sentence]}, "source_unavailable"
+        )
+    message = error.diag.message_primary or ""
+    if error.sqlstate == "42601" and "multiple commands" in message:
+        return Rejected({FIELD: ["Write one statement only: there are several here."]})
+    if error.sqlstate in {"42P02", "42P18"} and "parameter" in message:
+        return Rejected({FIELD: [_PARAMETERS]})
+    hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
+    where = _position(error, query)
+    return Rejected({FIELD: [f"PostgreSQL says: {message}{where}.{hint}"]})
+
+
+def _position(error: psycopg.Error, query: str) -> str:
+    """Line and column (from 1) of the place that PostgreSQL points at."""
+    if not error.diag.statement_position:
+        return ""
+    before = query[: int(error.diag.statement_position) - 1]
+    line = before.count("\n") + 1
+    column = len(before) - (before.rfind("\n") + 1) + 1
+    return f" (line {line}, column {column})"
+
+
+def looks_empty(query: str) -> bool:
+    """Nothing but white space, comments and semicolons."""
+    text = re.sub(r"--[^\n]*", "", re.sub(r"/\*.*?\*/", "", query, flags=re.DOTALL))
+    return not text.replace(";", "").strip()
+
+
+_PARAMETERS = "The query has a parameter ($1). Write the value itself into the query."
+_WRITES = "The query changes data: a WITH part inserts, updates or deletes. Here it may only read."
+_NOT_A_SELECT = (
+    "Write one SELECT, VALUES, TABLE or WITH … SELECT: PostgreSQL cannot read rows from this."
+)
+_LOCKS = "The query locks rows (FOR UPDATE or FOR SHARE). Take the lock clause out."

@@ -1,0 +1,96 @@
+"""What we ask a target's catalog: the table, its columns, keys and everything that hangs on it."""
+
+#: Parameters: schema, table. One row, or none where the table does not exist.
+TABLE = """
+SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity,
+    pg_has_role(current_user, c.relowner, 'USAGE') AS owned, pg_get_userbyid(c.relowner) AS owner,
+    has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'SELECT') AS writable,
+    has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') AS changeable,
+    c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
+        AS inherits,
+    EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = c.oid) AS fk_in,
+    EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = c.oid) AS fk_out,
+    EXISTS (SELECT FROM pg_publication_tables p
+        WHERE p.schemaname = n.nspname AND p.tablename = c.relname) AS published,
+    t.spcname AS tablespace,
+    has_schema_privilege(n.oid, 'CREATE') AND (c.relowner = (SELECT oid FROM pg_roles
+        WHERE rolname = current_user) OR has_schema_privilege(c.relowner, n.oid, 'CREATE'))
+        AS movable,
+    c.relam IN (0, (SELECT oid FROM pg_am WHERE amname = 'heap'))
+        AND NOT EXISTS (SELECT FROM pg_seclabel l
+            WHERE l.objoid = c.oid AND l.classoid = 'pg_class'::regclass)
+        AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid
+            AND NOT k.convalidated) AS copyable
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
+WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+"""
+
+#: Parameter: the table's oid. Everything but the table's own parts, in words.
+DEPENDENTS = """
+SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid)
+FROM pg_depend d, pg_class t
+WHERE t.oid = %s AND d.deptype <> 'p'
+  AND ((d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid)
+    OR (d.refclassid = 'pg_type'::regclass
+        AND d.refobjid IN (t.reltype, (SELECT typarray FROM pg_type WHERE oid = t.reltype))))
+  AND NOT (d.classid = 'pg_class'::regclass AND d.objid = t.oid)
+  AND NOT (d.classid = 'pg_class'::regclass
+    AND (SELECT relkind FROM pg_class WHERE oid = d.objid) IN ('i', 't'))
+  AND NOT (d.classid = 'pg_constraint'::regclass AND (SELECT conrelid = t.oid AND contype <> 'f'
+    FROM pg_constraint WHERE oid = d.objid))
+  AND NOT (d.classid = 'pg_attrdef'::regclass
+    AND (SELECT adrelid = t.oid FROM pg_attrdef WHERE oid = d.objid))
+  AND NOT (d.classid = 'pg_type'::regclass AND d.objid IN (t.reltype,
+    (SELECT typarray FROM pg_type WHERE oid = t.reltype)))
+  AND d.classid <> 'pg_statistic_ext'::regclass
+ORDER BY 1
+"""
+
+#: Parameter: the table's oid.
+COLUMNS = """
+SELECT attname, atttypid::int8, atttypmod, format_type(atttypid, atttypmod), attnotnull,
+    atthasdef, attidentity, attgenerated
+FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+
+#: Parameter: the table's oid. Column lists of indexes an upsert can rely on.
+UNIQUE_KEYS = """
+SELECT x.indisprimary, array_agg(a.attname::text ORDER BY k.position)
+FROM pg_index x
+CROSS JOIN LATERAL unnest(x.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
+JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum
+WHERE x.indrelid = %s AND x.indisunique AND x.indimmediate AND x.indisvalid
+  AND x.indpred IS NULL AND x.indexprs IS NULL AND k.position <= x.indnkeyatts
+GROUP BY x.indexrelid, x.indisprimary ORDER BY x.indisprimary DESC, x.indexrelid
+"""
+
+#: Parameters: type names as the source writes them. Those that the target does not know.
+UNKNOWN_TYPES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regtype(name) IS NULL"
+
+#: Parameter: schema. Does it exist, may we create in it, may we create it?
+SCHEMA = """
+SELECT (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %s),
+    has_database_privilege(current_database(), 'CREATE'), current_user::text,
+    current_database()::text
+"""
+
+#: Parameters: oids and modifiers of a query's columns. Their types' names and kinds, in order.
+TYPES = """
+SELECT format_type(t.oid, w.modifier), t.typtype::text
+FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS w(oid, modifier, position)
+JOIN pg_type t ON t.oid = w.oid ORDER BY w.position
+"""
+
+#: Parameter: the table's oid. Foreign keys of other tables that would act on deleted rows.
+CASCADES = """
+SELECT k.conname::text, n.nspname::text, c.relname::text, k.confdeltype::text,
+    ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(n, i)
+        JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n ORDER BY u.i),
+    ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(n, i)
+        JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n ORDER BY u.i)
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype = 'f' AND k.confrelid = %s AND k.confdeltype IN ('c', 'n', 'd')
+  AND k.conparentid = 0
+"""

@@ -1,0 +1,226 @@
+"""Statements that put rows into a target: staging tables, the batch's temporary table, upsert."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from pipelines.names import TableName
+from runner.plan import Column
+from runner.statements.parts import names, table
+
+#: Temporary tables of an incremental run; a batch starts with them empty.
+BATCH = TableName(schema="pg_temp", name="etl_batch")
+POSITION = TableName(schema="pg_temp", name="etl_position")
+
+
+def batch_limits(*, seconds: int) -> sql.Composed:
+    """Limits of one batch's transaction: a frozen worker must not hold locks for ever.
+
+    statement_timeout also ends a COPY whose client went silent; idle_in_transaction does not.
+    """
+    limits = {
+        "statement_timeout": f"{seconds}s",
+        "lock_timeout": "30s",
+        "idle_in_transaction_session_timeout": f"{seconds}s",
+    }
+    return sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, true)").format(name, value)
+            for name, value in limits.items()
+        )
+    )
+
+
+def relaxed_durability() -> str:
+    """For staging batches only: a crash loses them, and a full load starts again then anyway;
+    the publish commits durably, and with it everything before it in the log."""
+    return "SELECT set_config('synchronous_commit', 'off', true)"
+
+
+def copy_in(name: TableName, columns: Sequence[Column], *, binary: bool) -> sql.Composed:
+    """Rows into `name`, in the query's order of columns."""
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(
+        table(name), names(c.name for c in columns), sql.SQL("binary" if binary else "text")
+    )
+
+
+def create_schema(schema: str) -> sql.Composed:
+    """The schema of a missing target table."""
+    return sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
+
+
+def create_table(
+    name: TableName, columns: Sequence[Column], key: Sequence[str], *, constraint: str | None = None
+) -> sql.Composed:
+    """A table from the query's columns; `key` becomes its primary key (named `constraint`)."""
+    parts: list[sql.Composable] = [
+        sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.type_name)) for c in columns
+    ]
+    if key:
+        named = (
+            sql.SQL("CONSTRAINT {} ").format(sql.Identifier(constraint))
+            if constraint
+            else sql.SQL("")
+        )
+        parts.append(sql.SQL("{}PRIMARY KEY ({})").format(named, names(key)))
+    return sql.SQL("CREATE TABLE {} ({})").format(table(name), sql.SQL(", ").join(parts))
+
+
+def not_null(name: TableName, columns: Sequence[str]) -> sql.Composed:
+    """Key columns refuse NULL from the first row on."""
+    return sql.SQL("ALTER TABLE {} {}").format(
+        table(name),
+        sql.SQL(", ").join(
+            sql.SQL("ALTER COLUMN {} SET NOT NULL").format(sql.Identifier(c)) for c in columns
+        ),
+    )
+
+
+def staging_like(
+    staging: TableName, target: TableName, *, tablespace: str | None, compression: bool
+) -> sql.Composed:
+    """An empty twin of the target without its indexes, which are built once it is full.
+
+    `compression` needs a server of 14 or newer.
+    """
+    kinds = ["DEFAULTS", "CONSTRAINTS", "GENERATED", "STORAGE", "COMMENTS"]
+    kinds += ["COMPRESSION"] if compression else []
+    return sql.SQL("CREATE TABLE {} (LIKE {} {}){}").format(
+        table(staging),
+        table(target),
+        sql.SQL(" ".join(f"INCLUDING {kind}" for kind in kinds)),
+        sql.SQL(" TABLESPACE {}").format(sql.Identifier(tablespace)) if tablespace else sql.SQL(""),
+    )
+
+
+def staging_for_rows(
+    staging: TableName, target: TableName, columns: Sequence[Column]
+) -> sql.Composed:
+    """Only the query's columns in the target's types, for rows that are copied on from here."""
+    return sql.SQL("CREATE TABLE {} AS SELECT {} FROM {} WITH NO DATA").format(
+        table(staging), names(c.name for c in columns), table(target)
+    )
+
+
+def drop_staging(staging: TableName) -> sql.Composed:
+    """A staging table of a load that ended or died."""
+    return sql.SQL("DROP TABLE IF EXISTS {}").format(table(staging))
+
+
+def batch_table(
+    target: TableName, columns: Sequence[Column], key: Sequence[str]
+) -> list[sql.Composed]:
+    """The temporary table of a batch: the target's types, key columns NOT NULL, empty again at
+    each commit."""
+    made = sql.SQL(
+        "CREATE TEMPORARY TABLE {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA"
+    )
+    return [
+        made.format(sql.Identifier(BATCH.name), names(c.name for c in columns), table(target)),
+        not_null(BATCH, key),
+    ]
+
+
+def position_table(
+    columns: Sequence[Column], key: Sequence[Column], *, binary: bool
+) -> sql.Composed:
+    """One row in the source's own types, from which PostgreSQL itself writes the position.
+
+    In text format only the key's types matter; any other value passes as text.
+    """
+    typed = {c.name for c in key}
+    parts = [
+        sql.SQL("{} {}").format(
+            sql.Identifier(c.name),
+            sql.SQL(c.type_name if binary or (c.name in typed and c.oid < 10000) else "text"),
+        )
+        for c in columns
+    ]
+    return sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DELETE ROWS").format(
+        sql.Identifier(POSITION.name), sql.SQL(", ").join(parts)
+    )
+
+
+def read_position(key: Sequence[Column]) -> sql.Composed:
+    """cursor, key columns (an array), and both as people read them."""
+    cursor_column, *rest = (sql.Identifier(c.name) for c in key)
+    shown = _shown(key[0], cursor_column)
+    return sql.SQL("SELECT {c}::text, ARRAY[{keys}]::text[], {shown}, {shown_key} FROM {t}").format(
+        c=cursor_column,
+        keys=sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in rest),
+        shown=shown,
+        shown_key=_shown_key(rest),
+        t=table(POSITION),
+    )
+
+
+def later_of(type_name: str) -> sql.Composed:
+    """Is the first text (a parameter) later than the second, as values of the type?"""
+    name = sql.SQL(type_name)
+    return sql.SQL("SELECT %s::{0} > %s::{0}").format(name)
+
+
+def upsert(
+    target: TableName,
+    columns: Sequence[Column],
+    key: Sequence[str],
+    *,
+    identity: bool,
+) -> sql.Composed:
+    """The batch into the target: of one key twice the last sent wins, what did not change is not
+    written.
+
+    Compared by record image, since `IS DISTINCT FROM` has no operator for json and takes 1.0 for
+    1.00. Sorted by key, so that two writers lock in the same order.
+    """
+    others = [c.name for c in columns if c.name not in set(key)]
+    action: sql.Composable = sql.SQL("NOTHING")
+    if others:
+        action = sql.SQL(
+            "UPDATE SET {} WHERE ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record"
+        ).format(
+            sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(c)) for c in others
+            ),
+            names(others, "t"),
+            names(others, "excluded"),
+        )
+    return sql.SQL(
+        "INSERT INTO {} AS t ({}) {}SELECT DISTINCT ON ({}) {} FROM {} ORDER BY {}, ctid DESC"
+        " ON CONFLICT ({}) DO {}"
+    ).format(
+        table(target),
+        names(c.name for c in columns),
+        sql.SQL("OVERRIDING SYSTEM VALUE " if identity else ""),
+        names(key),
+        names(c.name for c in columns),
+        table(BATCH),
+        names(key),
+        names(key),
+        action,
+    )
+
+
+def count(name: TableName) -> sql.Composed:
+    """How many rows a table has."""
+    return sql.SQL("SELECT count(*) FROM {}").format(table(name))
+
+
+def has_rows(name: TableName) -> sql.Composed:
+    """Whether a table has any row."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table(name))
+
+
+def _shown(column: Column, reference: sql.Composable) -> sql.Composed:
+    """As JSON would show it; a timestamp with time zone in UTC ending in Z."""
+    if not column.is_temporal:
+        return sql.SQL("{}::text").format(reference)
+    return sql.SQL("replace(to_json({}) #>> '{{}}', '+00:00', 'Z')").format(reference)
+
+
+def _shown_key(columns: Sequence[sql.Composable]) -> sql.Composed:
+    if len(columns) == 1:
+        return sql.SQL("{}::text").format(columns[0])
+    return sql.SQL("json_build_array({})::text").format(
+        sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in columns)
+    )
