@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
+from etl_admin.warehouse import warehouse_address
 from pipelines.models import Connection, Pipeline
 from pipelines.names import TableName
 from runner.plan import Address, Definition, Method, Mode, Nulls
@@ -14,7 +14,11 @@ from runner.plan import Address, Definition, Method, Mode, Nulls
 def address_of(connection: Connection) -> Address:
     """Where `connection` leads, its password opened. Raises pipelines.secrets.WrongKey."""
     if connection.is_built_in:
-        return _warehouse(connection.name)
+        return Address(
+            name=connection.name,
+            **warehouse_address(),
+            target_schemas=tuple(settings.TARGET_SCHEMAS),
+        )
     return Address(
         name=connection.name,
         host=connection.host,
@@ -70,37 +74,4 @@ def definition_from(
         allow_cascade=values["allow_cascade"],
         null_policy=Nulls(values["null_policy"]),
         late_margin=values["late_margin"] or None,
-    )
-
-
-def _warehouse(name: str) -> Address:
-    """The built-in connection: WAREHOUSE_URL, or the embedded server's own warehouse."""
-    schemas = tuple(settings.TARGET_SCHEMAS)
-    if not settings.WAREHOUSE_URL:
-        from etl_admin.database.embedded import ensure_running
-
-        server = ensure_running(settings.DATA_DIR / "postgres")
-        return Address(
-            name=name,
-            host=server.host,
-            port=server.port,
-            dbname="warehouse",
-            user="warehouse",
-            password=server.warehouse_password,
-            sslmode="disable",
-            target_schemas=schemas,
-        )
-    parts = urlsplit(settings.WAREHOUSE_URL)
-    options = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
-    host = parts.hostname or "localhost"
-    local = host in {"localhost", "127.0.0.1", "::1"}
-    return Address(
-        name=name,
-        host=host,
-        port=parts.port or 5432,
-        dbname=unquote(parts.path.lstrip("/")),
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        sslmode=options.get("sslmode", "prefer" if local else "require"),
-        target_schemas=schemas,
     )

@@ -179,7 +179,8 @@ class Execution:
         """Try again later where that can help, else FAILED; False unless people wanted an end."""
         if self.held.run is None and not self._open_run_of_rescue(error):
             return False
-        progressed = self.control.progress.batches > 0
+        # A full load starts again, so its batches are no progress that forgives a failure.
+        progressed = self.control.progress.batches > 0 and self.held.frozen["mode"] != Mode.FULL
         delay = error.delay(1 if progressed else self.held.pipeline.attempt)
         logger.warning("%s: %s", self._label(), error.sentence, exc_info=error.__cause__)
         if delay is None:

@@ -1,0 +1,77 @@
+# Everything there is to do with a clone; only Python 3.11+ and make have to be there.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+RUN_READY := .venv/.installed
+DEV_READY := .venv/.installed-dev
+BROWSER := /usr/bin/chromium
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Linters import the settings: this keeps them from starting a server or writing .data.
+WITHOUT_SERVER := env DATABASE_URL=postgresql://nobody@127.0.0.1:1/none \
+	WAREHOUSE_URL=postgresql://nobody@127.0.0.1:1/none SECRET_KEY=lint \
+	ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check format browser bench lock
+
+help:
+	@echo "make demo    rows move before your eyes; then the site at http://127.0.0.1:8000"
+	@echo "make test    format, lint, types, and every test"
+	@echo "make check   format, lint and types only"
+	@echo "make format  correct what can be corrected by itself"
+	@echo "make bench   measure"
+	@echo "make lock    pin the dependencies again"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version 2>&1)." \
+			"Give another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(RUN_READY): requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	@touch $@
+
+$(DEV_READY): requirements-dev.txt $(RUN_READY)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+venv: $(DEV_READY)
+
+demo: $(RUN_READY)
+	@$(BIN)/python manage.py demo $(ARGS)
+
+check: $(DEV_READY)
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(WITHOUT_SERVER) $(BIN)/mypy .
+
+format: $(DEV_READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The tests drive a real browser: Debian's where we may install it, Playwright's own elsewhere.
+browser: $(DEV_READY)
+	@if [ ! -x $(BROWSER) ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+		else \
+			$(BIN)/playwright install chromium; \
+		fi; \
+	fi
+
+test: check browser
+	@$(BIN)/pytest -n auto --maxprocesses 4 $(ARGS)
+
+bench: $(DEV_READY)
+	$(BIN)/python -m bench $(ARGS)
+
+lock: $(DEV_READY)
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header \
+		pyproject.toml -o requirements.txt
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header \
+		--group dev -c requirements.txt pyproject.toml -o requirements-dev.txt

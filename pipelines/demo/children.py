@@ -1,0 +1,88 @@
+"""The demo's own processes, a worker and the site: started, watched, and ended with it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+
+#: How long a child may take to finish its work before it is ended.
+STOP_SECONDS = 20
+TRIED_PORTS = 50
+
+
+@contextmanager
+def worker() -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker with its children."""
+    with _child("worker", [sys.executable, _manage(), "runpipelines"]) as process:
+        yield process
+
+
+@contextmanager
+def site(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The admin and the API at 127.0.0.1."""
+    command = [
+        *(sys.executable, "-m", "gunicorn", "etl_admin.wsgi"),
+        *("--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "8"),
+    ]
+    with _child("web", command, PUBLIC_URL=f"http://127.0.0.1:{port}") as process:
+        yield process
+
+
+def free_port(wanted: int) -> int:
+    """`wanted`, or the next port above it that nobody listens on. Raises OSError."""
+    for port in range(wanted, wanted + TRIED_PORTS):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"No port from {wanted} to {wanted + TRIED_PORTS - 1} is free.")
+
+
+def answers(port: int) -> bool:
+    """Whether somebody accepts connections at the port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def _child(name: str, command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    settings.DATA_DIR.mkdir(exist_ok=True)
+    with (settings.DATA_DIR / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 (our own program, fixed arguments)
+            command,
+            cwd=settings.BASE_DIR,
+            env={"CONNECTIONS_ALLOW_LOCAL": "1", **os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C reaches the whole terminal: the demo alone decides in which order things end.
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _manage() -> str:
+    return str(Path(settings.BASE_DIR) / "manage.py")
