@@ -44,6 +44,7 @@ def number(name: str, *, default: float, least: float, most: float) -> float:
         parsed = float(value)
     except ValueError:
         raise BadSetting(name, f"“{value}” is not a number.") from None
+    # Written so that NaN is refused too.
     if not least <= parsed <= most:
         raise BadSetting(name, f"{value} is not between {least:g} and {most:g}.")
     return parsed

@@ -1,5 +1,6 @@
 """Our row in the target's `checkpoint` table: the fence, positions, and staging names."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -41,6 +42,7 @@ class Fence:
         try:
             with self.session.transaction():
                 self.session.execute(checkpoint.lock_setup(self._state))
+                ensure_schema(self.session, self._state)
                 for statement in checkpoint.setup(self._state):
                     self.session.execute(statement)
         except psycopg.errors.InsufficientPrivilege as error:
@@ -219,5 +221,12 @@ def with_shown(position: Position, session: Session) -> Position:
         row = session.execute(statement, [position.cursor]).fetchone()
         shown = row[0] if row else shown
     keys = position.key
-    shown_key = keys[0] if len(keys) == 1 else "[" + ", ".join(f'"{key}"' for key in keys) + "]"
-    return replace(position, shown_value=shown, shown_key=shown_key)
+    shown_key = keys[0] if len(keys) == 1 else json.dumps(keys, ensure_ascii=False)
+    return replace(position, shown_value=shown, shown_key=shown_key if keys else None)
+
+
+def ensure_schema(session: Session, schema: str) -> None:
+    """Make the schema where it is missing."""
+    row = session.execute(load.schema_exists(), [schema]).fetchone()
+    if row is None or not row[0]:
+        session.execute(load.create_schema(schema))

@@ -6,7 +6,7 @@ from pipelines.names import TableName
 from runner.connections import Session
 from runner.control import Control
 from runner.errors import RunError
-from runner.fence import Fence, with_shown
+from runner.fence import Fence, ensure_schema, with_shown
 from runner.plan import Checkpoint, Column, Definition, Nulls, Position
 from runner.preflight.examine import Examined
 from runner.preflight.promise import bounds_for
@@ -96,7 +96,7 @@ class Moving:
         name = self.definition.target_table
         if table is None:
             with self.target.transaction():
-                self.target.execute(load.create_schema(name.schema))
+                ensure_schema(self.target, name.schema)
                 self.target.execute(load.create_table(name, self.columns, key))
         for statement in load.batch_table(name, self.columns, key):
             self.target.execute(statement)

@@ -128,7 +128,7 @@ class Position:
     cursor_type: str
     key: tuple[str, ...]
     shown_value: str = ""
-    shown_key: str = ""
+    shown_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import psycopg
 from pipelines.names import TableName
 from runner.connections import Session
 from runner.errors import RunError
-from runner.fence import Fence, commit
+from runner.fence import Fence, commit, ensure_schema
 from runner.plan import Definition, Method
 from runner.preflight.examine import Examined
 from runner.preflight.table import Table, find_table, swap_obstacles
@@ -197,7 +197,7 @@ def _swap(session: Session, staged: Staged, renames: list[tuple[str, str]]) -> i
     elif staged.examined.table is not None:
         raise _changed(staged)
     else:
-        session.execute(load.create_schema(staged.target.schema))
+        ensure_schema(session, staged.target.schema)
     for statement in publish.swap(staged.staging, staged.target, old=table is not None):
         session.execute(statement)
     for own, name in renames:

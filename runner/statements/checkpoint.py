@@ -32,12 +32,11 @@ def lock_setup(schema: str) -> sql.Composed:
 
 
 def setup(schema: str) -> list[sql.Composed]:
-    """Make schema and tables; run under `lock_setup`.
+    """Make the tables in their schema; run under `lock_setup`.
 
     The fill factor leaves room for the update that every batch makes (HOT, no index work).
     """
     return [
-        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)),
         sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}) WITH (fillfactor = 50)").format(
             sql.Identifier(schema, "checkpoint"), sql.SQL(_COLUMNS)
         ),

@@ -44,8 +44,15 @@ def copy_in(name: TableName, columns: Sequence[Column], *, binary: bool) -> sql.
     )
 
 
+def schema_exists() -> str:
+    """Whether a schema is there. Asked first, since CREATE SCHEMA IF NOT EXISTS wants the right to
+    create one even where it is. Parameter: its name.
+    """
+    return "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s)"
+
+
 def create_schema(schema: str) -> sql.Composed:
-    """The schema of a missing target table."""
+    """The schema of a missing table."""
     return sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
 
 
@@ -221,6 +228,8 @@ def _shown(column: Column, reference: sql.Composable) -> sql.Composed:
 def _shown_key(columns: Sequence[sql.Composable]) -> sql.Composed:
     if len(columns) == 1:
         return sql.SQL("{}::text").format(columns[0])
+    if not columns:
+        return sql.SQL("NULL::text")
     return sql.SQL("json_build_array({})::text").format(
         sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in columns)
     )
