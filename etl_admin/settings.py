@@ -1,6 +1,8 @@
 """Every setting, read from the environment; the README's table lists them (a test compares)."""
 
 import secrets as random_secrets
+import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -91,6 +93,9 @@ LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
 INSTALLED_APPS = [
+    # First, so that our `runserver` is the one that is found.
+    "pipelines",
+    "runner",
     "unfold",
     "unfold.contrib.filters",
     "django.contrib.admin",
@@ -105,13 +110,12 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "knox",
-    "pipelines",
-    "runner",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "pipelines.middleware.KnownInstallation",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -157,6 +161,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # Without `collectstatic` (the demo, development) files are served from the packages themselves.
 WHITENOISE_USE_FINDERS = True
+warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # The API.
@@ -165,20 +170,27 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         # The first one's challenge decides between 401 and 403, and must not be Basic's, which
         # makes browsers pop up a password box.
-        "knox.auth.TokenAuthentication",
+        "pipelines.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
-        "rest_framework.authentication.BasicAuthentication",
+        "pipelines.api.authentication.BasicAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["pipelines.api.permissions.TablePermission"],
     "DEFAULT_FILTER_BACKENDS": [],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "pipelines.api.openapi.Schema",
     "EXCEPTION_HANDLER": "pipelines.api.errors.handle",
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["pipelines.api.parsers.JsonObjectParser"],
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    # The form of an answer is asked for by `Accept`; `format` is a parameter like any unknown one.
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+REST_KNOX = {
+    "AUTH_HEADER_PREFIX": "Token",
+    "TOKEN_TTL": timedelta(days=90),
 }
 
 SPECTACULAR_SETTINGS = {
@@ -186,11 +198,29 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Pipelines that keep reporting tables up to date from SQL queries.",
     "VERSION": VERSION,
     "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "PipelineStatusEnum": "pipelines.states.PipelineStatus",
+        "RunStatusEnum": "pipelines.states.RunStatus",
+        "PipelineTypeEnum": "pipelines.choices.PipelineType",
+        "HealthEnum": ["ok", "error"],
+        "ReconciliationEnum": ["OK", "WARNING"],
+    },
+    "PATH_CONVERTER_OVERRIDES": {
+        "pipeline_uuid": {"type": "string", "format": "uuid"},
+        "connection_name": {"type": "string", "pattern": "^[a-z0-9_-]{1,63}$"},
+        "token_key": {"type": "string"},
+    },
+    "PREPROCESSING_HOOKS": ["pipelines.api.openapi.one_form"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "pipelines.api.openapi.exact_requests",
+    ],
 }
 
 LOGGING = {

@@ -103,6 +103,8 @@ class Migration(migrations.Migration):
                 ('id', models.SmallAutoField(primary_key=True, serialize=False)),
                 ('uid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('system_identifier', models.CharField(blank=True, editable=False, max_length=20)),
+                ('database_oid', models.BigIntegerField(editable=False, null=True)),
             ],
             options={
                 'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='installation_is_one_row')],

@@ -27,6 +27,9 @@ class Installation(models.Model):
     id = models.SmallAutoField(primary_key=True)
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    # The server and database this row is known to live in; empty until it is first asked.
+    system_identifier = models.CharField(max_length=20, blank=True, editable=False)
+    database_oid = models.BigIntegerField(null=True, editable=False)
 
     class Meta:
         constraints = [models.CheckConstraint(name="installation_is_one_row", condition=Q(id=1))]

@@ -225,7 +225,7 @@ def _shown(column: Column, reference: sql.Composable) -> sql.Composed:
     return sql.SQL("replace(to_json({}) #>> '{{}}', '+00:00', 'Z')").format(reference)
 
 
-def _shown_key(columns: Sequence[sql.Composable]) -> sql.Composed:
+def _shown_key(columns: Sequence[sql.Composable]) -> sql.Composable:
     if len(columns) == 1:
         return sql.SQL("{}::text").format(columns[0])
     if not columns:

@@ -1,0 +1,19 @@
+"""Waiting for something to become true, with a deadline and no fixed pause."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(question: Callable[[], T], *, seconds: float = 20.0, what: str = "") -> T:
+    """Ask until the answer is true, and give it. Raises AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Not within {seconds:g} s: {what or question}")
+        time.sleep(0.01)
