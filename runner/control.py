@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 # How long a run may take to finish its batch after SIGTERM before it is abandoned.
@@ -91,6 +93,15 @@ class Control:
             raise StopSeen
         if self.interruptible:
             self.between_batches()
+
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """A batch is open, or the load is being published: pause and stop wait for its end."""
+        before, self.interruptible = self.interruptible, False
+        try:
+            yield
+        finally:
+            self.interruptible = before
 
     def between_batches(self) -> None:
         """No batch is open: raises PauseSeen or StopSeen when that is wanted."""

@@ -110,12 +110,18 @@ class Execution:
         self.promise = findings.promise
         if found.cleared:
             self.notes.append(_CLEARED)
-        if moving.definition.mode is Mode.FULL:
+        full = moving.definition.mode is Mode.FULL
+        if full:
             self.publish = str(findings.method)
-            moving.full()
         else:
             self.resumed = found.phase == "loading" and found.position is not None
             moving.show(found)
+        lifecycle.started(self.held, self._result())
+        # From here on no batch is open unless `moving` says so: a wish is obeyed at once.
+        self.control.interruptible = True
+        if full:
+            moving.full()
+        else:
             moving.incremental(found)
 
     # The fence, and what a lost worker left

@@ -43,7 +43,8 @@ class Moving:
             self._move(stream, staged.staging)
         self.control.progress.phase = "publish"
         staged = replace(staged, rows=self.fence.rows)
-        written = publish_staged(self.target, self.fence, staged)
+        with self.control.uninterrupted():
+            written = publish_staged(self.target, self.fence, staged)
         self.control.progress.rows_written = written
 
     def incremental(self, found: Checkpoint) -> None:
@@ -63,7 +64,8 @@ class Moving:
             self._move(stream, load.BATCH, upsert)
         if self.definition.null_policy is Nulls.INCLUDE:
             self._move_placeless(order[0], upsert)
-        self.fence.mark("done")
+        with self.control.uninterrupted():
+            self.fence.mark("done")
 
     def show(self, found: Checkpoint) -> None:
         """Mirror the position that this run starts from."""
@@ -144,31 +146,20 @@ class Moving:
     ) -> None:
         """Batch by batch to the end of the stream; between two, a pause or a stop is obeyed."""
         writer = PostgresTarget(self.target, self.fence)
-        while self._has_more(stream):
-            written = writer.write_batch(
-                stream.pieces(self.definition.batch_size),
-                into,
-                self.columns,
-                binary=self.examined.binary,
-                upsert=upsert,
-                advance=advance,
-            )
+        while stream.wait_first():
+            # Asked after the wait, so that finishing wins over pausing.
+            self.control.tick()
+            with self.control.uninterrupted():
+                written = writer.write_batch(
+                    stream.pieces(self.definition.batch_size),
+                    into,
+                    self.columns,
+                    binary=self.examined.binary,
+                    upsert=upsert,
+                    advance=advance,
+                )
             if written is not None:
                 self._count(written, counts=upsert is not None)
-
-    def _has_more(self, stream: RowStream) -> bool:
-        """Wait for the next batch's first row; no batch is open, so a wish is obeyed at once.
-
-        Asked after the wait, so that finishing wins over pausing.
-        """
-        self.control.interruptible = True
-        try:
-            if not stream.wait_first():
-                return False
-            self.control.tick()
-            return True
-        finally:
-            self.control.interruptible = False
 
     def _count(self, written: Written, *, counts: bool) -> None:
         progress = self.control.progress

@@ -48,7 +48,7 @@ class Signals:
 
     def ring(self) -> None:
         """End a `wait` that is under way, or the next one."""
-        with suppress(BlockingIOError):  # full: it rings already
+        with suppress(OSError):  # full: it rings already; closed: nobody waits any more
             os.write(self._ringer, b"!")
 
     def wait(self, seconds: float, also: Sequence[int] = ()) -> bool:
@@ -57,6 +57,13 @@ class Signals:
         if self._bell in ready:
             os.read(self._bell, 4096)
         return bool(ready)
+
+    def close(self) -> None:
+        """Give the pipe back."""
+        bell, ringer = self._bell, self._ringer
+        self._bell = self._ringer = -1
+        os.close(bell)
+        os.close(ringer)
 
 
 @contextmanager
@@ -82,6 +89,7 @@ def listening(*, to_children: bool = False) -> Iterator[Signals]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signals.close()
 
 
 # What a parent process says through a pipe. Signals would not do: a service manager sends its own

@@ -47,23 +47,27 @@ def work(signals: Signals, *, once: bool) -> bool:
     with Doorbell(signals) as doorbell:
         while not signals.stop.is_set():
             try:
-                if (found := step(worker, signals)) is None:
-                    if once:
-                        break
-                    doorbell.wait(rest(worker))
+                found = step(worker, signals)
                 went_well = went_well and found is not False
+                if found is None and once:
+                    break
+                if found is None:
+                    doorbell.wait(rest())
                 errors = 0
             except Exception as error:
                 if once:
                     raise
+                errors += 1
                 doorbell.close()
-                recover(error, signals, errors := errors + 1)
+                recover(error, signals, errors)
     return went_well
 
 
 def step(worker: UUID, signals: Signals) -> bool | None:
     """Claim one pipeline and run it. None: nothing waited; False: the run failed."""
-    lease, asked_at = settings.RUNNER_LEASE_SECONDS, clock()
+    lease = settings.RUNNER_LEASE_SECONDS
+    sign_in(worker)
+    asked_at = clock()
     held = lifecycle.claim(worker=worker, lease=lease)
     if held is None:
         return None
@@ -90,12 +94,13 @@ def step(worker: UUID, signals: Signals) -> bool | None:
 
 def sign_in(worker: UUID) -> None:
     """Register this process, or say that it lives."""
+    # One UPDATE before each claim, so a row that was deleted meanwhile is never referred to.
     if not Worker.objects.filter(pk=worker).update(last_seen_at=Now()):
         Worker.objects.filter(last_seen_at__lt=Now() - _KEPT, pipelines=None).delete()
         Worker.objects.create(pk=worker, label=socket.gethostname()[:255], pid=os.getpid())
 
 
-def rest(worker: UUID) -> float:
+def rest() -> float:
     """How many seconds this worker may wait when nobody rings.
 
     A retry that comes due and a lease that runs out ring no bell.

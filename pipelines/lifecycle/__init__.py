@@ -3,6 +3,15 @@
 Nothing else writes a lifecycle column. The moves are those of `states.MOVES`.
 """
 
+from pipelines.lifecycle.claims import (
+    adopt_generation,
+    claim,
+    pause_unclaimed,
+    postpone_rescue,
+    replace_lost_run,
+    rescue_cancelled,
+    rescue_paused,
+)
 from pipelines.lifecycle.guard import refusal, wake
 from pipelines.lifecycle.people import (
     delete,
@@ -21,19 +30,13 @@ from pipelines.lifecycle.values import (
     TransitionRefused,
 )
 from pipelines.lifecycle.workers import (
-    adopt_generation,
     cancelled,
-    claim,
     fail,
     finish,
     hand_back,
-    pause_unclaimed,
     paused,
-    postpone_rescue,
-    replace_lost_run,
-    rescue_cancelled,
-    rescue_paused,
     retry_or_pause,
+    started,
 )
 
 __all__ = [
@@ -62,6 +65,7 @@ __all__ = [
     "rescue_paused",
     "reset_checkpoint",
     "retry_or_pause",
+    "started",
     "wake",
     "withdraw_request",
 ]

@@ -1,15 +1,17 @@
 """The guarded UPDATE of every verb, the event written beside it, and the refusals' sentences."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 from django.db.models.functions import Now
 
-from pipelines.lifecycle.values import TransitionRefused
+from pipelines.lifecycle.values import Claim, Superseded, TransitionRefused
 from pipelines.models import Pipeline, PipelineRun, RunEvent
 from pipelines.querysets import WAKE_CHANNEL
-from pipelines.states import Move, PipelineStatus
+from pipelines.states import Move, PipelineStatus, moves
 
 
 def wake() -> None:
@@ -79,3 +81,28 @@ def record(
 
 def event_of(pipeline: UUID, **facts: Any) -> None:
     RunEvent.objects.create(pipeline_id=pipeline, **facts)
+
+
+class Way(NamedTuple):
+    """An event that may end a claim, where `guard` holds too, and the columns it writes."""
+
+    event: str
+    guard: Mapping[str, Any] = MappingProxyType({})
+    columns: Mapping[str, Any] = MappingProxyType({})
+
+
+# What people wished for between our last look and the settle decides inside its UPDATE: a cancel
+# that was answered with "asked" must not be forgotten by a pause, a retry or a handover.
+ENABLED = {"enabled": True}
+CANCELLED = {"cancel_requested_at__isnull": False}
+NOT_CANCELLED = {"cancel_requested_at__isnull": True}
+
+
+def settle(held: Claim, *ways: Way) -> Move:
+    """Leave the pipeline, held by nobody, by the first way that is open. Raises Superseded."""
+    released = {"worker": None, "lease_until": None, "cancel_requested_at": None}
+    for way in ways:
+        rows = Pipeline.objects.filter(pk=held.pipeline.pk, generation=held.generation, **way.guard)
+        if change(rows, moves(way.event), **released, **way.columns):
+            return moves(way.event)
+    raise Superseded

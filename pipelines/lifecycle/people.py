@@ -26,6 +26,7 @@ def request_run(pipeline: UUID, *, by: Any, trigger: Trigger) -> PipelineStatus:
         "cancel_requested_at": None,
     }
     with transaction.atomic():
+        _lock(pipeline)
         rows = Pipeline.objects.filter(pk=pipeline, enabled=True)
         asked = change(rows, moves("run"), next_attempt_at=Now(), attempt=0, **facts)
         if not asked and not rows.filter(status=RUN_REQUESTED).update(next_attempt_at=Now()):
@@ -38,6 +39,7 @@ def request_run(pipeline: UUID, *, by: Any, trigger: Trigger) -> PipelineStatus:
 def request_pause(pipeline: UUID, *, by: Any) -> PipelineStatus:
     """Ask for a pause; asking again changes nothing. Raises TransitionRefused."""
     with transaction.atomic():
+        _lock(pipeline)
         rows = Pipeline.objects.filter(pk=pipeline)
         if change(rows, moves("pause")):
             record(pipeline, moves("pause"), by=by)
@@ -52,6 +54,7 @@ def request_pause(pipeline: UUID, *, by: Any) -> PipelineStatus:
 def request_cancel(pipeline: UUID, *, by: Any) -> PipelineStatus:
     """Stop what is asked or running; a worker ends a running one. Raises TransitionRefused."""
     with transaction.atomic():
+        _lock(pipeline)
         rows = Pipeline.objects.filter(pk=pipeline)
         # A pause nobody claimed has no worker to see the request: it ends here.
         unclaimed = rows.filter(status=PAUSE_REQUESTED, lease_until__isnull=True)
@@ -120,3 +123,12 @@ def edit(pipeline: Pipeline, changed: set[str], *, by: Any) -> None:
         if values.get("enabled") is False:
             withdraw_request(pipeline.pk, by=by)
     pipeline.refresh_from_db()
+
+
+def _lock(pipeline: UUID) -> None:
+    """Keep the status still from here to the commit.
+
+    Each UPDATE is guarded by itself; but a verb that tries several would otherwise find none of
+    them open when a worker moves the pipeline between two of its tries.
+    """
+    list(Pipeline.objects.select_for_update(no_key=True).filter(pk=pipeline).values_list("pk"))

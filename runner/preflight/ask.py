@@ -3,7 +3,7 @@
 import psycopg
 
 from runner.connections import Session, reading, writing
-from runner.errors import RunError, Side, classify
+from runner.errors import RunError, Side, classify, side_of
 from runner.plan import Address, Definition
 from runner.preflight.examine import examine
 from runner.preflight.values import ConnectionReport, Findings, Rejected
@@ -24,17 +24,18 @@ _OLDEST_VERSION = 130000
 
 def inspect(definition: Definition) -> Findings:
     """Check `definition` on both servers, running nothing. Raises Rejected."""
-    side = Side.SOURCE
+    connecting = Side.SOURCE
     try:
         with reading(definition.source) as source:
             _limit(source)
-            side = Side.TARGET
+            connecting = Side.TARGET
             with writing(definition.target) as target:
                 _limit(target)
                 return examine(definition, source, target).findings
     except RunError as error:
-        raise _unavailable(error, side) from None
+        raise _unavailable(error, connecting) from None
     except psycopg.Error as error:
+        side = side_of(error)
         raise _unavailable(classify(error, side), side) from None
 
 

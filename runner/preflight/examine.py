@@ -4,10 +4,17 @@ from dataclasses import dataclass, replace
 
 from runner.connections import Session
 from runner.plan import Column, Definition, Method, Mode
-from runner.preflight.match import FIRST_USER_OID, check_keys, is_binary, match_columns
+from runner.preflight.exact import FIRST_USER_OID
+from runner.preflight.match import check_keys, check_updatable, is_binary, match_columns
 from runner.preflight.promise import Promise, promise_for
 from runner.preflight.query import describe_query, looks_empty, stripped
-from runner.preflight.table import Table, check_may_create, choose_method, find_table
+from runner.preflight.table import (
+    Table,
+    check_may_create,
+    check_may_write,
+    choose_method,
+    find_table,
+)
 from runner.preflight.values import Findings, Rejected
 from runner.statements import catalog, load
 
@@ -44,7 +51,7 @@ def examine(definition: Definition, source: Session, target: Session) -> Examine
         targets = columns
     else:
         targets = match_columns(definition, columns, table, key)
-        _check_rights(definition, table)
+        check_may_write(definition.target_table, table)
     findings = Findings(
         columns=columns,
         target_columns=targets,
@@ -58,6 +65,8 @@ def examine(definition: Definition, source: Session, target: Session) -> Examine
         findings = replace(findings, method=method)
     else:
         findings, promise = _with_order(definition, findings, source)
+    if findings.method is Method.MERGE:
+        check_updatable(definition.target_table, targets, key)
     return Examined(
         findings=findings,
         query=query,
@@ -98,20 +107,6 @@ def _check_creatable(target: Session, definition: Definition, columns: tuple[Col
                     f"Column “{own[name]}” is of type {name}, which the target does not have. "
                     "Create the type there, or cast the column to text."
                     for (name,) in unknown
-                ]
-            }
-        )
-
-
-def _check_rights(definition: Definition, table: Table) -> None:
-    """An existing table must be ours to write, or the run would fail after reading."""
-    needed = "SELECT, INSERT, UPDATE, DELETE"
-    if not table.facts["owned"] and not (table.facts["writable"] and table.facts["changeable"]):
-        raise Rejected(
-            {
-                "target_table": [
-                    f"The target's role may not write to {definition.target_table}. "
-                    f"Ask its owner “{table.facts['owner']}” for: GRANT {needed}."
                 ]
             }
         )

@@ -2,25 +2,9 @@
 
 from pipelines.names import TableName
 from runner.plan import Column, Definition, Mode
+from runner.preflight.exact import FIRST_USER_OID, TEXT_ONLY, holds
 from runner.preflight.table import Table
 from runner.preflight.values import Rejected
-
-#: OIDs from here on belong to user-defined types, which differ from database to database.
-FIRST_USER_OID = 10000
-#: Built-in types whose binary form means something only inside one database or locale: reg*,
-#: money, aclitem, and arrays of those.
-_TEXT_ONLY = {
-    *(24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 3734, 3769, 4191),
-    *(1008, 2207, 2208, 2209, 2210, 2211, 4097, 4090, 3735, 3770, 4192),
-    *(790, 791, 1033, 1034, 2249, 2287),
-}
-#: Wider types that hold every value of a narrower one, in the same order.
-_WIDER = {
-    21: {23, 20},
-    23: {20},
-    1043: {25},
-    1042: set(),
-}
 
 
 def match_columns(
@@ -78,13 +62,27 @@ def check_keys(
     return key
 
 
+def check_updatable(name: TableName, targets: tuple[Column, ...], key: tuple[str, ...]) -> None:
+    """PostgreSQL lets nobody update GENERATED ALWAYS AS IDENTITY. Raises Rejected."""
+    fixed = [c.name for c in targets if c.identity == "a" and c.name not in key]
+    if fixed:
+        raise Rejected(
+            {
+                "source_query": [
+                    f"The table {name} numbers {_listed(fixed)} itself (GENERATED ALWAYS AS "
+                    "IDENTITY), so it can only be a key column. Leave it out of the query."
+                ]
+            }
+        )
+
+
 def is_binary(columns: tuple[Column, ...], targets: tuple[Column, ...]) -> bool:
     """Whether each column's bytes mean the same on both sides, so that they pass undecoded."""
     return all(
         source.oid == target.oid
         and source.modifier == target.modifier
         and source.oid < FIRST_USER_OID
-        and source.oid not in _TEXT_ONLY
+        and source.oid not in TEXT_ONLY
         for source, target in zip(columns, targets, strict=True)
     )
 
@@ -137,16 +135,8 @@ def _narrow(
     return [
         (source, target)
         for source, target in zip(columns, found, strict=True)
-        if target is not None and source.name in exact and not _holds(source, target)
+        if target is not None and source.name in exact and not holds(source, target)
     ]
-
-
-def _holds(source: Column, target: Column) -> bool:
-    if source.oid == target.oid:
-        return target.modifier in (-1, source.modifier)
-    if source.oid >= FIRST_USER_OID or target.oid >= FIRST_USER_OID:
-        return source.type_name == target.type_name
-    return target.oid in _WIDER.get(source.oid, set()) and target.modifier == -1
 
 
 def _too_narrow(name: TableName, source: Column, target: Column) -> str:

@@ -107,11 +107,12 @@ def _obstacles(session: Session) -> list[str]:
 def _checked(session: Session, column: Column, margin: str) -> str | None:
     """The margin if the key's type can be lessened by it; None when it is zero."""
     kind = "interval" if column.is_temporal else column.type_name
-    statement = sql.SQL("SELECT {0}::{1} = '0'::{1}, {0}::{1} > '0'::{1}").format(
-        margin, sql.SQL(kind)
-    )
+    # The third column fails for types without subtraction; NaN is larger than any number.
+    statement = sql.SQL(
+        "SELECT {0}::{1} = '0'::{1}, {0}::{1} > '0'::{1} AND {0} !~* 'nan|inf', NULL::{2} - {0}::{1}"
+    ).format(margin, sql.SQL(kind), sql.SQL(column.type_name))
     try:
-        zero, positive = session.execute(statement).fetchone() or (False, False)
+        zero, positive, _ = session.execute(statement).fetchone() or (False, False, None)
     except psycopg.Error:
         raise Rejected({"late_margin": [_bad_margin(column)]}) from None
     if not zero and not positive:

@@ -14,19 +14,49 @@ FIELD = "source_query"
 UNNAMED = "?column?"
 
 
+# What SQL text is made of, as far as it decides where a statement ends: comments, strings (E'…',
+# '…', $tag$…$tag$), quoted names, words, single characters.
+_LEXEME = re.compile(
+    r"(?P<comment>--[^\n]*|/\*.*?\*/)|[eE]'(?:\\.|[^'\\])*'|'[^']*'|\"[^\"]*\""
+    r"|(?P<tag>\$(?:[^\W\d]\w*)?\$).*?(?P=tag)|\w[\w$]*|.",
+    re.DOTALL,
+)
+
+
 def stripped(query: str) -> str:
-    """The query without the one semicolon that people end it with."""
-    return query.rstrip().removesuffix(";").rstrip()
+    """The query without the semicolon that people end it with and comments after it.
+
+    Where this errs, PostgreSQL refuses what is left: it only ever cuts the end off.
+    """
+    end = 0
+    for lexeme in _LEXEME.finditer(query):
+        if lexeme["comment"] is None and lexeme[0] != ";" and not lexeme[0].isspace():
+            end = lexeme.end()
+    return query[:end]
 
 
 def describe_query(session: Session, query: str) -> tuple[Column, ...]:
-    """The query's columns, by Parse and Describe. Raises Rejected with PostgreSQL's words."""
+    """The query's columns, by Parse and Describe. Raises Rejected with PostgreSQL's words.
+
+    An error that is not about the query (a lost connection, a lock) stays psycopg.Error.
+    """
+    _check_characters(query)
     columns = _parse_alone(session, query)
     _parse_wrapped(session, query)
     _declare(session, query)
     _check_names(columns)
     _parse_copy(session, query, columns)
     return _with_types(session, columns)
+
+
+def _check_characters(query: str) -> None:
+    """PostgreSQL takes a NUL for the end, and half a surrogate pair has no bytes to send."""
+    try:
+        is_text = b"\0" not in query.encode()
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        raise Rejected({FIELD: [_NOT_TEXT]})
 
 
 def _parse_alone(session: Session, query: str) -> tuple[Column, ...]:
@@ -56,7 +86,7 @@ def _parse_wrapped(session: Session, query: str) -> None:
     except psycopg.errors.SyntaxError:
         raise Rejected({FIELD: [_NOT_A_SELECT]}) from None
     except psycopg.Error as error:
-        raise _refusal(error, query) from None
+        raise _refusal(error) from None
 
 
 def _declare(session: Session, query: str) -> None:
@@ -67,7 +97,7 @@ def _declare(session: Session, query: str) -> None:
     except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.FeatureNotSupported):
         raise Rejected({FIELD: [_LOCKS]}) from None
     except psycopg.Error as error:
-        raise _refusal(error, query) from None
+        raise _refusal(error) from None
     finally:
         if not session.closed:
             session.run("ROLLBACK")
@@ -78,7 +108,7 @@ def _parse_copy(session: Session, query: str, columns: tuple[Column, ...]) -> No
     try:
         session.describe(source.copy_all(query, columns, binary=False))
     except psycopg.Error as error:
-        raise _refusal(error, query) from None
+        raise _refusal(error) from None
 
 
 def _check_names(columns: tuple[Column, ...]) -> None:
@@ -100,9 +130,12 @@ def _check_names(columns: tuple[Column, ...]) -> None:
 
 
 def _with_types(session: Session, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    rows = session.execute(
-        catalog.TYPES, [[c.oid for c in columns], [c.modifier for c in columns]]
-    ).fetchall()
+    with session.transaction():
+        # Names that mean the same on the target, whatever the role's search_path shortens.
+        session.execute("SET LOCAL search_path = pg_catalog")
+        rows = session.execute(
+            catalog.TYPES, [[c.oid for c in columns], [c.modifier for c in columns]]
+        ).fetchall()
     pseudo = [c.name for c, row in zip(columns, rows, strict=True) if row[1] == "p"]
     if pseudo:
         raise Rejected(
@@ -120,12 +153,13 @@ def _with_types(session: Session, columns: tuple[Column, ...]) -> tuple[Column, 
     )
 
 
-def _refusal(error: psycopg.Error, query: str) -> Rejected:
-    """PostgreSQL's own sentence about the query's text, with line and column."""
-    if error.sqlstate is None or error.sqlstate.startswith(("08", "57", "53")):
-        return Rejected(
-            {"source_connection": [classify(error, Side.SOURCE).sentence]}, "source_unavailable"
-        )
+def _refusal(error: psycopg.Error, query: str = "") -> Rejected:
+    """PostgreSQL's own sentence about the query's text, with line and column.
+
+    `query` is given where it is what was parsed. What may pass with time is raised as it is.
+    """
+    if classify(error, Side.SOURCE).patience is not None:
+        raise error
     message = error.diag.message_primary or ""
     if error.sqlstate == "42601" and "multiple commands" in message:
         return Rejected({FIELD: ["Write one statement only: there are several here."]})
@@ -138,7 +172,7 @@ def _refusal(error: psycopg.Error, query: str) -> Rejected:
 
 def _position(error: psycopg.Error, query: str) -> str:
     """Line and column (from 1) of the place that PostgreSQL points at."""
-    if not error.diag.statement_position:
+    if not query or not error.diag.statement_position:
         return ""
     before = query[: int(error.diag.statement_position) - 1]
     line = before.count("\n") + 1
@@ -148,10 +182,10 @@ def _position(error: psycopg.Error, query: str) -> str:
 
 def looks_empty(query: str) -> bool:
     """Nothing but white space, comments and semicolons."""
-    text = re.sub(r"--[^\n]*", "", re.sub(r"/\*.*?\*/", "", query, flags=re.DOTALL))
-    return not text.replace(";", "").strip()
+    return not stripped(query)
 
 
+_NOT_TEXT = "The query contains a character that no text can have (NUL, or half a surrogate pair)."
 _PARAMETERS = "The query has a parameter ($1). Write the value itself into the query."
 _WRITES = "The query changes data: a WITH part inserts, updates or deletes. Here it may only read."
 _NOT_A_SELECT = (

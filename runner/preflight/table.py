@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from pipelines.names import TableName
@@ -17,6 +18,9 @@ _NOT_TABLES = {
     "m": "a materialized view",
     "f": "a foreign table",
     "S": "a sequence",
+    "c": "a composite type",
+    "i": "an index",
+    "I": "an index",
 }
 
 
@@ -68,17 +72,47 @@ def check_may_create(session: Session, name: TableName) -> None:
     if in_schema or (in_schema is None and in_database):
         return
     grant = (
-        f'GRANT CREATE ON DATABASE "{database}" TO "{role}";'
+        _grant("CREATE ON DATABASE", database, to=role)
         if in_schema is None
-        else f'GRANT USAGE, CREATE ON SCHEMA "{name.schema}" TO "{role}";'
+        else _grant("USAGE, CREATE ON SCHEMA", name.schema, to=role)
     )
     raise Rejected(
         {FIELD: [f"“{name}” does not exist and the role may not create it. Ask for: {grant}"]}
     )
 
 
+def check_may_write(name: TableName, table: Table) -> None:
+    """An existing table must be ours to write, or the run would fail after reading.
+
+    Raises Rejected with the GRANTs to ask for.
+    """
+    facts = table.facts
+    grants = []
+    if not facts["reachable"]:
+        grants.append(_grant("USAGE ON SCHEMA", name.schema, to=facts["role"]))
+    if not facts["owned"] and not (facts["writable"] and facts["changeable"]):
+        rights = "SELECT, INSERT, UPDATE, DELETE ON"
+        grants.append(_grant(rights, name.schema, name.name, to=facts["role"]))
+    if grants:
+        raise Rejected(
+            {
+                FIELD: [
+                    f"The target's role may not write to {name}. Ask its owner "
+                    f"“{facts['owner']}” for: {' '.join(grants)}"
+                ]
+            }
+        )
+
+
+def _grant(rights: str, *name: str, to: str) -> str:
+    identifier, role = sql.Identifier(*name).as_string(), sql.Identifier(to).as_string()
+    return f"GRANT {rights} {identifier} TO {role};"
+
+
 def choose_method(table: Table | None, pinned: Method, key: tuple[str, ...]) -> Method:
     """How a full load will be published. Raises Rejected when what is pinned cannot be."""
+    if pinned is Method.MERGE and not key:
+        raise Rejected({"publish": [_MERGE_NEEDS_KEY]})
     if table is None:
         return Method.SWAP if pinned is Method.AUTO else pinned
     obstacles = swap_obstacles(table)
@@ -86,8 +120,6 @@ def choose_method(table: Table | None, pinned: Method, key: tuple[str, ...]) -> 
         return _automatic(table, obstacles, key)
     if pinned is Method.SWAP and obstacles:
         raise Rejected({"publish": [f"A swap would break something: {'; '.join(obstacles)}."]})
-    if pinned is Method.MERGE and not key:
-        raise Rejected({"publish": [_MERGE_NEEDS_KEY]})
     if pinned is Method.REPLACE and table.facts["fk_in"]:
         raise Rejected({"publish": [_REPLACE_AND_FOREIGN_KEYS]})
     return pinned

@@ -6,6 +6,7 @@ SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity,
     pg_has_role(current_user, c.relowner, 'USAGE') AS owned, pg_get_userbyid(c.relowner) AS owner,
     has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'SELECT') AS writable,
     has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') AS changeable,
+    has_schema_privilege(n.oid, 'USAGE') AS reachable, current_user::text AS role,
     c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
         AS inherits,
     EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = c.oid) AS fk_in,
@@ -23,7 +24,7 @@ SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity,
             AND NOT k.convalidated) AS copyable
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
-WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+WHERE n.nspname = %s AND c.relname = %s AND c.relkind <> 't'
 """
 
 #: Parameter: the table's oid. Everything but the table's own parts, in words.
@@ -70,7 +71,8 @@ UNKNOWN_TYPES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regtype(na
 
 #: Parameter: schema. Does it exist, may we create in it, may we create it?
 SCHEMA = """
-SELECT (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %s),
+SELECT (SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE')
+        FROM pg_namespace WHERE nspname = %s),
     has_database_privilege(current_database(), 'CREATE'), current_user::text,
     current_database()::text
 """
