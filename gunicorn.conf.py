@@ -6,6 +6,8 @@ bind = "127.0.0.1:8000"
 worker_class = "gthread"
 workers = 2
 threads = 8
+# Nothing here is steered through a socket in somebody's home folder.
+control_socket_disable = True
 
 
 def on_starting(server: Any) -> None:

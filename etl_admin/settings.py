@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import environ
 from cryptography.fernet import Fernet
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -231,4 +232,32 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+}
+
+# The admin's theme.
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "ETL",
+    "SITE_HEADER": "ETL",
+    "SITE_SUBHEADER": _("Tables kept up to date"),
+    "SITE_SYMBOL": "conversion_path",
+    "SITE_URL": None,
+    "DASHBOARD_CALLBACK": "etl_admin.dashboard.fill",
+    "SIDEBAR": {"navigation": "etl_admin.dashboard.sidebar"},
+    "STYLES": [lambda _request: static("pipelines/admin.css")],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 254.604)",
+            "100": "oklch(93.2% .032 255.585)",
+            "200": "oklch(88.2% .059 254.128)",
+            "300": "oklch(80.9% .105 251.813)",
+            "400": "oklch(70.7% .165 254.624)",
+            "500": "oklch(62.3% .214 259.815)",
+            "600": "oklch(54.6% .245 262.881)",
+            "700": "oklch(48.8% .243 264.376)",
+            "800": "oklch(42.4% .199 265.638)",
+            "900": "oklch(37.9% .146 265.522)",
+            "950": "oklch(28.2% .091 267.935)",
+        },
+    },
 }

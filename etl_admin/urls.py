@@ -1,12 +1,30 @@
 """Which part of the site answers which address."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
+
+from pipelines.api.urls import root
+
+# The pages of the browsable API look for these two names.
+signing_in = [
+    path(
+        "login/", RedirectView.as_view(pattern_name="admin:login", query_string=True), name="login"
+    ),
+    path("logout/", LogoutView.as_view(next_page="admin:index"), name="logout"),
+]
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
-    path("api/v1", include("pipelines.api.urls")),
+    path("api/v1", root),
+    path("api/v1/", include("pipelines.api.urls")),
+    path("api-auth/", include((signing_in, "rest_framework"))),
     path("i18n/", include("django.conf.urls.i18n")),
 ]
+
+handler400 = "pipelines.api.handlers.bad_request"
+handler403 = "pipelines.api.handlers.permission_denied"
+handler404 = "pipelines.api.handlers.page_not_found"
+handler500 = "pipelines.api.handlers.server_error"

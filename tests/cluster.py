@@ -4,7 +4,6 @@ The process that the developer started owns the cluster; workers of pytest-xdist
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,13 +52,10 @@ def environment() -> Iterator[None]:
         _point_at_own_databases()
         yield
         return
-    with (
-        tempfile.TemporaryDirectory(prefix="etl-admin-tests-") as data,
-        throwaway_cluster(major=MAJOR, options=_SERVER_OPTIONS) as cluster,
-    ):
+    with throwaway_cluster(major=MAJOR, options=_SERVER_OPTIONS) as cluster:
         os.environ[SUPERUSER_URL] = cluster.url("postgres")
         _make_roles()
-        _set_constants(Path(data))
+        _set_constants(cluster.directory / "installation")
         _point_at_own_databases()
         try:
             yield
@@ -100,7 +96,6 @@ def _set_constants(data: Path) -> None:
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]  # libpq would obey PGHOST, PGOPTIONS and the like
     os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "etl_admin.settings",
         "DATABASE_URL": url(METADATA, METADATA),
         "DATA_DIR": str(data),
         "SECRET_KEY": "tests-only-" + "x" * 50,

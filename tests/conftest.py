@@ -3,6 +3,7 @@
 pytest-django is told of no settings module, since it would read the settings before this file.
 """
 
+import os
 from contextlib import ExitStack
 
 import pytest
@@ -37,6 +38,14 @@ def _set_up_django() -> None:
     import django
     from django.conf import settings
 
+    if settings.configured:
+        raise pytest.UsageError(
+            "Unset DJANGO_SETTINGS_MODULE: the settings were read before the tests' own cluster "
+            "was there."
+        )
+    os.environ["DJANGO_SETTINGS_MODULE"] = "etl_admin.settings"
     # Hashing passwords as slowly as in earnest would take most of the tests' time.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     django.setup()
+    # Workers of xdist inherit the environment, and must not read the settings too early either.
+    del os.environ["DJANGO_SETTINGS_MODULE"]

@@ -1,4 +1,4 @@
-"""What every error of the API looks like, and which error each exception is; nothing is raised here.
+"""What every error of the API looks like, and which one each exception becomes; none is raised.
 
 The body is always `{"detail": sentence, "code": word}`, with `errors` by field for wrong values
 and `status`, the pipeline's, where a move is refused.

@@ -1,4 +1,4 @@
-"""Django's own error pages, in the API's shape under /api/; for what fails before a view is asked."""
+"""Django's own error pages in the API's shape under /api/, for what fails before any view."""
 
 import sys
 from typing import Any

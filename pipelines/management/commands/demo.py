@@ -31,7 +31,8 @@ class Command(BaseCommand):
         """Everything, in order; what was started is stopped in the end."""
         if not settings.EMBEDDED:
             raise CommandError("The demo brings its own database: unset DATABASE_URL first.")
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
         console = Console()
         started_here = False
         went_well = False

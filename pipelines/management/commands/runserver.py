@@ -10,6 +10,8 @@ from etl_admin.bind import refuse_open_bind
 class Command(StaticCommand):
     """Django's own, after one look at the address."""
 
+    addr: str
+
     def run(self, **options: Any) -> None:
         """Check the address, then serve."""
         refuse_open_bind(self.addr)

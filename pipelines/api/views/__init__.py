@@ -1,0 +1,1 @@
+"""What answers each address, a file per subject; no rule is kept here."""

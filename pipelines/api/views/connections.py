@@ -1,0 +1,185 @@
+"""Connections: list, create, read, change, delete, try out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError, Q
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from pipelines.api.naming import unique_name
+from pipelines.api.openapi import CONFLICT, LOCATION
+from pipelines.api.refusals import Refused
+from pipelines.api.serializers.connections import ConnectionSerializer, ConnectionTestSerializer
+from pipelines.api.serializers.strict import Nothing
+from pipelines.api.views.base import ApiView
+from pipelines.models import Connection, Pipeline
+from pipelines.secrets import WrongKey
+from pipelines.validation import duplicate_connection
+from runner import preflight
+
+
+class ConnectionList(ApiView):
+    """The connections."""
+
+    verbs = {"GET": "view connection", "POST": "create connection"}
+    queryset = Connection.objects.all()
+    serializer_class = ConnectionSerializer
+
+    @extend_schema(
+        operation_id="list_connections",
+        summary="List connections",
+        responses=ConnectionSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        """All connections by name, without their passwords."""
+        return Response(ConnectionSerializer(self.get_queryset(), many=True).data)
+
+    @extend_schema(
+        operation_id="create_connection",
+        summary="Create a connection",
+        parameters=[LOCATION],
+        responses={201: ConnectionSerializer, **CONFLICT},
+    )
+    def post(self, request: Request) -> Response:
+        """Stores it without asking its server; `/test` does that."""
+        values = self.validated(request)
+        password = values.pop("password")
+        connection = Connection(**values)
+        connection.set_password(password)
+        with unique_name(duplicate_connection(connection.name)):
+            connection.save(force_insert=True)
+        address = reverse("api:connection", args=[connection.name])
+        return Response(
+            ConnectionSerializer(connection).data,
+            status=status.HTTP_201_CREATED,
+            headers={"Location": request.build_absolute_uri(address)},
+        )
+
+
+class ConnectionDetail(ApiView):
+    """One connection."""
+
+    verbs = {
+        "GET": "view connection",
+        "PATCH": "edit connection",
+        "DELETE": "delete connection",
+    }
+    serializer_class = ConnectionSerializer
+
+    @extend_schema(operation_id="get_connection", summary="Get a connection")
+    def get(self, request: Request, name: str) -> Response:
+        """The connection without its password."""
+        return Response(ConnectionSerializer(_connection(name)).data)
+
+    @extend_schema(
+        operation_id="change_connection",
+        summary="Change a connection",
+        responses={200: ConnectionSerializer, **CONFLICT},
+    )
+    def patch(self, request: Request, name: str) -> Response:
+        """Changes the fields that are given; a password that is not given stays."""
+        connection = _editable(name)
+        values = self.validated(request, connection, partial=True)
+        _change(connection, values)
+        return Response(ConnectionSerializer(connection).data)
+
+    @extend_schema(
+        operation_id="delete_connection",
+        summary="Delete a connection",
+        responses={204: None, **CONFLICT},
+    )
+    def delete(self, request: Request, name: str) -> Response:
+        """Possible while no pipeline uses it."""
+        connection = _editable(name)
+        _refuse_while_used(connection, _("delete it"))
+        try:
+            with transaction.atomic():
+                connection.delete()
+        except (ProtectedError, IntegrityError):
+            # Used by a pipeline that was made between the question and the deletion.
+            _refuse_while_used(connection, _("delete it"))
+            raise
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ConnectionTest(ApiView):
+    """Trying a connection out."""
+
+    verbs = {"POST": "test connection"}
+    serializer_class = Nothing
+
+    @extend_schema(
+        operation_id="test_connection",
+        summary="Test a connection",
+        request=None,
+        responses=ConnectionTestSerializer,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        """Tries to sign in, for a few seconds at most; `ok` says whether it went well."""
+        self.validated(request)
+        answer = {"name": name, **_try(_connection(name))}
+        return Response(ConnectionTestSerializer(answer).data)
+
+
+def _connection(name: str) -> Connection:
+    connection = Connection.objects.filter(name=name).first()
+    if connection is None:
+        raise NotFound(_("There is no connection of this name."))
+    return connection
+
+
+def _editable(name: str) -> Connection:
+    connection = _connection(name)
+    if connection.is_built_in:
+        sentence = _(
+            "The connection “default” is built in: its address is the setting WAREHOUSE_URL."
+        )
+        raise Refused(sentence, "built_in")
+    return connection
+
+
+def _change(connection: Connection, values: Mapping[str, Any]) -> None:
+    changed = {
+        name: value
+        for name, value in values.items()
+        if name != "password" and getattr(connection, name) != value
+    }
+    if "name" in changed:
+        # Checkpoints are kept for a connection's name: under a new one all is read again.
+        _refuse_while_used(connection, _("rename it"))
+    if "password" in values:
+        connection.set_password(values["password"])
+        changed["secret"] = connection.secret
+    if changed:
+        with unique_name(duplicate_connection(str(changed.get("name", "")))):
+            Connection.objects.filter(pk=connection.pk).update(**changed, updated_at=Now())
+        connection.refresh_from_db()
+
+
+def _refuse_while_used(connection: Connection, what: str) -> None:
+    used = Pipeline.objects.filter(
+        Q(source_connection=connection) | Q(target_connection=connection)
+    )
+    names = list(used.values_list("name", flat=True).order_by("name")[:3])
+    if names:
+        sentence = _(
+            "Pipelines use this connection (%(names)s). Point them to another one, then %(what)s."
+        )
+        facts = {"names": ", ".join(f"“{name}”" for name in names), "what": what}
+        raise Refused(sentence % facts, "connection_in_use")
+
+
+def _try(connection: Connection) -> dict[str, Any]:
+    try:
+        report = preflight.test_connection(preflight.address_of(connection))
+    except WrongKey as error:
+        report = preflight.ConnectionReport(ok=False, sentence=str(error))
+    return {**vars(report), "detail": report.sentence}

@@ -1,0 +1,59 @@
+"""A person's own tokens: make one, list them, revoke one."""
+
+from datetime import timedelta
+
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from knox.models import AuthToken
+from rest_framework import status
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from pipelines.api.serializers.tokens import (
+    NewTokenSerializer,
+    TokenRequestSerializer,
+    TokenSerializer,
+)
+from pipelines.api.views.base import ApiView
+
+
+class TokenList(ApiView):
+    """Tokens of whoever asks."""
+
+    verbs = {"GET": None, "POST": None}
+    queryset = AuthToken.objects.all()
+    serializer_class = TokenRequestSerializer
+
+    @extend_schema(
+        operation_id="list_tokens", summary="List tokens", responses=TokenSerializer(many=True)
+    )
+    def get(self, request: Request) -> Response:
+        """One's own tokens, newest first."""
+        rows = self.get_queryset().filter(user=request.user).order_by("-created")
+        return Response(TokenSerializer(rows, many=True).data)
+
+    @extend_schema(
+        operation_id="create_token", summary="Make a token", responses={201: NewTokenSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """It acts as you do. Shown this once: only a digest of it is kept."""
+        days = self.validated(request)["expires_in_days"]
+        row, token = AuthToken.objects.create(request.user, expiry=timedelta(days=days))
+        row.token = token
+        return Response(NewTokenSerializer(row).data, status=status.HTTP_201_CREATED)
+
+
+class TokenDetail(ApiView):
+    """One token."""
+
+    verbs = {"DELETE": None}
+    serializer_class = TokenSerializer
+
+    @extend_schema(operation_id="delete_token", summary="Revoke a token", responses={204: None})
+    def delete(self, request: Request, token_id: str) -> Response:
+        """From now on it is not accepted."""
+        rows = AuthToken.objects.filter(user=request.user, token_key=token_id)
+        if not rows.delete()[0]:
+            raise NotFound(_("You have no token of this id."))
+        return Response(status=status.HTTP_204_NO_CONTENT)
