@@ -55,6 +55,14 @@ def items(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
     return [item.strip() for item in text(name).split(",") if item.strip()] or list(default)
 
 
+def choice(name: str, *, default: str, known: tuple[str, ...]) -> str:
+    """One of the known words, in any case."""
+    value = text(name, default).upper()
+    if value not in known:
+        raise BadSetting(name, f"“{value}” is none of {', '.join(known)}.")
+    return value
+
+
 def checked(name: str, value: T, check: Callable[[T], None]) -> T:
     """`value`, once `check` has not raised ValueError with a sentence."""
     try:

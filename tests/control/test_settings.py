@@ -49,6 +49,7 @@ def test_a_complete_environment_starts() -> None:
         ({"DEBUG": "maybe"}, "DEBUG: “maybe” is neither"),
         ({"RUNNER_LEASE_SECONDS": "0.5"}, "RUNNER_LEASE_SECONDS: 0.5 is not between 1"),
         ({"RUNNER_LEASE_SECONDS": "nan"}, "RUNNER_LEASE_SECONDS: nan is not between"),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL: “LOUD” is none of DEBUG, INFO"),
         ({"RUNNER_POLL_SECONDS": "soon"}, "RUNNER_POLL_SECONDS: “soon” is not a number"),
         ({"PUBLIC_URL": "etl.example.com"}, "PUBLIC_URL: “etl.example.com” is not an address"),
     ],
@@ -119,7 +120,7 @@ def test_check_deploy_is_clean_with_an_https_address() -> None:
     )
     changes = {
         "PUBLIC_URL": "https://etl.example.com",
-        "SECRET_KEY": Fernet.generate_key().decode(),
+        "SECRET_KEY": "k9" * 20 + "abcdefghij",
     }
     ended = _start(code, **changes, PYTHONWARNINGS="ignore")
     assert ended.returncode == 0, ended.stderr
