@@ -28,6 +28,7 @@ FREE_FIELDS = (
     "publish",
     "allow_empty",
     "allow_cascade",
+    "max_shrink_percent",
     "null_policy",
     "late_margin",
 )

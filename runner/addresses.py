@@ -46,6 +46,7 @@ def definition_of(pipeline: Pipeline) -> Definition:
                 "publish",
                 "allow_empty",
                 "allow_cascade",
+                "max_shrink_percent",
                 "null_policy",
                 "late_margin",
             )
@@ -72,6 +73,7 @@ def definition_from(
         publish=Method(values["publish"]),
         allow_empty=values["allow_empty"],
         allow_cascade=values["allow_cascade"],
+        max_shrink_percent=values.get("max_shrink_percent"),
         null_policy=Nulls(values["null_policy"]),
         late_margin=values["late_margin"] or None,
     )

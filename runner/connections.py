@@ -40,7 +40,16 @@ _PINNED = {
     "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "10min",
 }
-_PINNED_TARGET = {"TimeZone": "UTC", "search_path": "pg_catalog", "row_security": "off"}
+_PINNED_TARGET = {
+    "TimeZone": "UTC",
+    "search_path": "pg_catalog",
+    "row_security": "off",
+    # Text of an array means the same wherever the role has set these otherwise.
+    "array_nulls": "on",
+    "xmloption": "content",
+    # The fence waits for a row and reads it as it is then; a snapshot would be from before.
+    "default_transaction_isolation": "read committed",
+}
 # A backend whose client died must notice while it is busy; unknown before PostgreSQL 14.
 _OPTIONAL = {"client_connection_check_interval": "1s"}
 

@@ -160,7 +160,7 @@ def _what(error: psycopg.Error, side: Side) -> str:
     if state == "23502" and diag.column_name:
         return f"Column “{diag.column_name}” got a NULL, which the target does not allow."
     if state.startswith(("22", "23")):
-        return _about_a_row(error)
+        return _about_a_row(error, side)
     if state.startswith(_QUOTABLE) and diag.message_primary:
         return f"The {side} says: {diag.message_primary.rstrip('.')}."
     if state == "P0001":
@@ -168,7 +168,11 @@ def _what(error: psycopg.Error, side: Side) -> str:
     return f"The {side} reported an error (SQLSTATE {state})."
 
 
-def _about_a_row(error: psycopg.Error) -> str:
+def _about_a_row(error: psycopg.Error, side: Side) -> str:
+    if side is Side.SOURCE:
+        # The class's name in words (division by zero): the message itself may hold a value.
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+        return f"The source could not compute or send a row of the query: {words}."
     if error.sqlstate and error.sqlstate.startswith("22"):
         return f"A value does not fit its column{_where(error)}."
     constraint = error.diag.constraint_name or "of the target"
@@ -178,12 +182,11 @@ def _about_a_row(error: psycopg.Error) -> str:
 def _where(error: psycopg.Error) -> str:
     """Line and column of a failed COPY, from its context, which also holds the value."""
     context = error.diag.context or ""
-    line = re.search(r"COPY [^,]+, line (\d+)", context)
-    column = re.search(r"line \d+, column ([^:\n]+)", context)
-    if column and line:
-        return f" (column “{column[1]}”, row {line[1]} of the batch)"
-    if line:
-        return f" (row {line[1]} of the batch)"
+    place = re.match(r"COPY \S+, line (\d+)(?:, column ([^:\n]+))?", context)
+    if place and place[2]:
+        return f" (column “{place[2]}”, row {place[1]} of the batch)"
+    if place:
+        return f" (row {place[1]} of the batch)"
     return f" (column “{error.diag.column_name}”)" if error.diag.column_name else ""
 
 

@@ -66,11 +66,11 @@ class Execution:
         except (Fenced, Superseded):
             logger.warning("%s: superseded, another worker holds it", self._label())
         except CancelSeen:
-            self._settle(lambda: lifecycle.cancelled(self.held, self._result()))
+            self._interrupted(lifecycle.cancelled)
         except PauseSeen:
-            self._settle(lambda: lifecycle.paused(self.held, self._result()))
+            self._interrupted(lifecycle.paused)
         except StopSeen:
-            self._settle(lambda: lifecycle.hand_back(self.held, self._result()))
+            self._interrupted(lifecycle.hand_back)
         except RunError as error:
             return self._failed(error)
         except Rejected as error:
@@ -102,6 +102,7 @@ class Execution:
                     target=target,
                     fence=fence,
                     control=self.control,
+                    notes=self.notes,
                 )
                 self._start(moving, found)
 
@@ -180,6 +181,13 @@ class Execution:
         )
 
     # Settling
+
+    def _interrupted(self, verb: Callable[[Claim, Result], None]) -> None:
+        """A wish ended the run; before the fence of a rescue only its next claimer may obey it."""
+        if self.held.run is None:
+            self._settle(lambda: lifecycle.postpone_rescue(self.held, seconds=0))
+        else:
+            self._settle(lambda: verb(self.held, self._result()))
 
     def _failed(self, error: RunError) -> bool:
         """Try again later where that can help, else FAILED; False unless people wanted an end."""

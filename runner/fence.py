@@ -220,13 +220,15 @@ def with_shown(position: Position, session: Session) -> Position:
         )
         row = session.execute(statement, [position.cursor]).fetchone()
         shown = row[0] if row else shown
-    keys = position.key
+    keys = position.key or (position.cursor,)
     shown_key = keys[0] if len(keys) == 1 else json.dumps(keys, ensure_ascii=False)
-    return replace(position, shown_value=shown, shown_key=shown_key if keys else None)
+    return replace(position, shown_value=shown, shown_key=shown_key)
 
 
 def ensure_schema(session: Session, schema: str) -> None:
-    """Make the schema where it is missing."""
+    """Make the schema where it is missing; to be called in a transaction."""
     row = session.execute(load.schema_exists(), [schema]).fetchone()
     if row is None or not row[0]:
+        # IF NOT EXISTS does not keep two at once from colliding in the catalog.
+        session.execute(load.lock_schema(schema))
         session.execute(load.create_schema(schema))

@@ -10,8 +10,9 @@ from runner.fence import Fence, ensure_schema, with_shown
 from runner.plan import Checkpoint, Column, Definition, Nulls, Position
 from runner.preflight.examine import Examined
 from runner.preflight.promise import bounds_for
-from runner.publish import Staged, create_staging, publish_staged
+from runner.publish import publish_staged
 from runner.source import RowStream, streaming
+from runner.staging import Staged, create_staging
 from runner.statements import load
 from runner.statements import source as queries
 from runner.target import PostgresTarget, Upsert, Written
@@ -53,15 +54,18 @@ class Moving:
         if promise is None:
             raise ValueError("preflight makes a promise for every incremental definition")
         order = self.examined.order
+        self._check_not_vanished(found)
+        _check_same_type(found.position, order[0])
         self._check_nulls(order[0])
         bounds = bounds_for(self.source, promise, order[0], found.position)
-        upsert = self._upsert(order, floor=found.position if bounds.lower else None)
+        upsert = self._upsert(order, floor=found.position if bounds.reads_again else None)
         self.control.progress.phase = "load"
         statement = queries.copy_after(
             self.examined.query, self.columns, order, bounds=bounds, binary=self.examined.binary
         )
         with streaming(self.source, statement, binary=self.examined.binary) as stream:
             self._move(stream, load.BATCH, upsert)
+        self._notice_restored_source(order[0], found.position)
         if self.definition.null_policy is Nulls.INCLUDE:
             self._move_placeless(order[0], upsert)
         with self.control.uninterrupted():
@@ -102,7 +106,7 @@ class Moving:
                 self.target.execute(load.create_table(name, self.columns, key))
         for statement in load.batch_table(name, self.columns, key):
             self.target.execute(statement)
-        self.target.execute(load.position_table(self.columns, order, binary=self.examined.binary))
+        self.target.execute(load.position_table(self.columns))
         return Upsert(
             statement=load.upsert(
                 name, self.columns, key, identity=bool(table and table.has_identity)
@@ -110,6 +114,15 @@ class Moving:
             key=order,
             floor=floor,
         )
+
+    def _check_not_vanished(self, found: Checkpoint) -> None:
+        """A new, empty table must not be filled from the middle."""
+        if self.examined.table is None and found.position is not None:
+            raise RunError(
+                f"The table {self.definition.target_table} is gone, and {found.rows} rows had been "
+                "loaded into it. Bring it back, or reset the checkpoint to load everything again.",
+                error_class="TargetVanished",
+            )
 
     def _check_nulls(self, column: Column) -> None:
         """The policy `fail`: any row without a place in the order stops the run."""
@@ -125,6 +138,17 @@ class Moving:
             "have no place in the order. Fill it, or set the NULL policy to include or exclude.",
             error_class="NullKey",
         )
+
+    def _notice_restored_source(self, column: Column, position: Position | None) -> None:
+        """Nothing new, and nothing as new as what was read: the source may be an older copy."""
+        if position is None or self.control.progress.rows_read:
+            return
+        row = self.source.run(queries.any_from(self.examined.query, column, position.cursor))
+        if row.get_value(0, 0) != b"t":
+            self.notes.append(
+                f"No row of the source is as new as the checkpoint ({position.cursor}). If the "
+                "source was restored from a backup, reset the checkpoint to load it again."
+            )
 
     def _move_placeless(self, column: Column, upsert: Upsert) -> None:
         """The policy `include`: such rows arrive again in every run, the position stays."""
@@ -170,3 +194,14 @@ class Moving:
         if written.position is not None:
             progress.value = written.position.shown_value
             progress.key = written.position.shown_key
+
+
+def _check_same_type(position: Position | None, column: Column) -> None:
+    """A position is text of one type; under another its order would be another too."""
+    if position is not None and position.cursor_type != column.type_name:
+        raise RunError(
+            f"The incremental key “{column.name}” was {position.cursor_type} and is "
+            f"{column.type_name} now. Reset the checkpoint to load everything again, or cast the "
+            "column to its old type in the query.",
+            error_class="SchemaChanged",
+        )

@@ -60,6 +60,7 @@ class Definition:
     publish: Method = Method.AUTO
     allow_empty: bool = False
     allow_cascade: bool = False
+    max_shrink_percent: int | None = None
     null_policy: Nulls = Nulls.FAIL
     late_margin: str | None = None
 
@@ -85,16 +86,35 @@ class Plan:
     identity: Identity
 
 
+#: OIDs from here on belong to user-defined types, which differ from database to database.
+FIRST_USER_OID = 10000
+#: Built-in types whose binary form means something only inside one database or locale: reg*,
+#: money, aclitem, and arrays of those; rows of catalog tables; tsquery, because PostgreSQL does not
+#: take an empty one that it sent itself.
+_TEXT_ONLY = {
+    *(24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 3734, 3769, 4191),
+    *(1008, 2207, 2208, 2209, 2210, 2211, 4097, 4090, 3735, 3770, 4192),
+    *(790, 791, 1033, 1034, 2249, 2287),
+    *(71, 75, 81, 83, 210, 270, 272, 273),
+    *(3615, 3645),
+}
 #: Fixed by PostgreSQL's catalog (pg_type.dat).
 TIMESTAMPTZ, TIMESTAMP, DATE, XID8 = 1184, 1114, 1082, 5069
 _TEMPORAL = {TIMESTAMPTZ: "timestamptz", TIMESTAMP: "timestamp", DATE: "date"}
+#: bool, bytea, char, name, bigint, smallint, int, text, oid, varchar, time, uuid, macaddr: equal
+#: values of these look the same, unlike numeric's 1.0 and 1.00.
+_EQUAL_IS_IDENTICAL = {
+    *(16, 17, 18, 19, 20, 21, 23, 25, 26, 1043, 1083, 2950, 829, 774),
+    *(TIMESTAMPTZ, TIMESTAMP, DATE, XID8),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """A column of a query or a table, as its server describes it.
 
-    `type_name` is what format_type() says (with the modifier); the rest is known of tables only.
+    `type_name` is what format_type() says (with the modifier); the rest is known of tables only,
+    `base_oid` and `base_modifier` of domains only.
     """
 
     name: str
@@ -105,11 +125,23 @@ class Column:
     has_default: bool = False
     identity: str = ""
     generated: str = ""
+    base_oid: int = 0
+    base_modifier: int = -1
 
     @property
     def temporal_type(self) -> str:
         """The type without its modifier when it is a date or a timestamp, else empty."""
         return _TEMPORAL.get(self.oid, "")
+
+    @property
+    def is_universal(self) -> bool:
+        """Built in, and the bytes of a value mean the same in every database."""
+        return self.oid < FIRST_USER_OID and self.oid not in _TEXT_ONLY
+
+    @property
+    def equal_is_identical(self) -> bool:
+        """Whether equal values of the type are written alike."""
+        return self.oid in _EQUAL_IS_IDENTICAL
 
     @property
     def is_temporal(self) -> bool:
@@ -128,7 +160,7 @@ class Position:
     cursor_type: str
     key: tuple[str, ...]
     shown_value: str = ""
-    shown_key: str | None = None
+    shown_key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

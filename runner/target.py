@@ -88,7 +88,7 @@ class PostgresTarget:
         self, into: TableName, columns: Sequence[Column], *, binary: bool, durable: bool
     ) -> None:
         self.session.run("BEGIN")
-        self.session.run(load.batch_limits(seconds=BATCH_LIMIT_SECONDS))
+        self.session.run(load.batch_limits(seconds=BATCH_LIMIT_SECONDS, idle=BATCH_LIMIT_SECONDS))
         if not durable:
             self.session.run(load.relaxed_durability())
         self.session.run(load.copy_in(into, columns, binary=binary))

@@ -36,6 +36,7 @@ class Migration(migrations.Migration):
                 ('publish', models.CharField(choices=[('auto', 'auto: swap where nothing depends on the table, else merge, else replace'), ('swap', "swap: a new table takes the old one's place"), ('merge', 'merge: delete, update and insert only what differs (needs a key)'), ('replace', 'replace: delete all and insert all in one transaction')], default='auto', help_text='How a full load becomes visible; auto chooses what keeps everything intact.', max_length=16, verbose_name='publish')),
                 ('allow_empty', models.BooleanField(default=False, help_text='Let a full load of 0 rows empty a table that has rows.', verbose_name='allow empty')),
                 ('allow_cascade', models.BooleanField(default=False, help_text='Let deleted rows pass on to other tables through their foreign keys.', verbose_name='allow cascade')),
+                ('max_shrink_percent', models.PositiveSmallIntegerField(blank=True, help_text='Refuse a full load that would leave the table smaller by more than this share of its rows, 0 to 99. Empty: no limit.', null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(99)], verbose_name='largest shrink, %')),
                 ('null_policy', models.CharField(choices=[('fail', 'fail: stop the run, say how many there are'), ('include', 'include: move them again in every run'), ('exclude', 'exclude: leave them out')], default='fail', help_text='What to do with rows whose incremental key is NULL or infinite.', max_length=16, verbose_name='NULL policy')),
                 ('late_margin', models.CharField(blank=True, help_text='Read again what is this much older than the checkpoint: 10 minutes, 1 day, or a number. Empty: chosen automatically. Applications that fill the key themselves need more than their longest transaction.', max_length=100, null=True, verbose_name='late margin')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False, verbose_name='created')),
@@ -182,7 +183,6 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='at')),
                 ('event', models.CharField(max_length=32, verbose_name='event')),
-                ('from_status', models.CharField(blank=True, max_length=16)),
                 ('to_status', models.CharField(blank=True, max_length=16)),
                 ('message', models.TextField(blank=True, verbose_name='message')),
                 ('by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -248,6 +248,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='pipeline',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('mode', 'incremental'), _negated=True), models.Q(('incremental_key__isnull', False), models.Q(('incremental_key', ''), _negated=True)), _connector='OR'), name='pipeline_incremental_has_key'),
+        ),
+        migrations.AddConstraint(
+            model_name='pipeline',
+            constraint=models.CheckConstraint(condition=models.Q(('max_shrink_percent__isnull', True), ('max_shrink_percent__lte', 99), _connector='OR'), name='pipeline_max_shrink_range'),
         ),
         migrations.AddConstraint(
             model_name='pipeline',

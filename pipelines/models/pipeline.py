@@ -114,6 +114,16 @@ class Pipeline(models.Model):
         default=False,
         help_text=_("Let deleted rows pass on to other tables through their foreign keys."),
     )
+    max_shrink_percent = models.PositiveSmallIntegerField(
+        _("largest shrink, %"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(99)],
+        help_text=_(
+            "Refuse a full load that would leave the table smaller by more than this share of its "
+            "rows, 0 to 99. Empty: no limit."
+        ),
+    )
     null_policy = models.CharField(
         _("NULL policy"),
         max_length=16,
@@ -194,6 +204,10 @@ class Pipeline(models.Model):
                 name="pipeline_incremental_has_key",
                 condition=~Q(mode=Mode.INCREMENTAL)
                 | Q(incremental_key__isnull=False) & ~Q(incremental_key=""),
+            ),
+            models.CheckConstraint(
+                name="pipeline_max_shrink_range",
+                condition=Q(max_shrink_percent__isnull=True) | Q(max_shrink_percent__lte=99),
             ),
             # A resting pipeline is held by nobody; a running one always has a lease to lose.
             models.CheckConstraint(

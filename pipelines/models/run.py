@@ -99,7 +99,6 @@ class RunEvent(models.Model):
     run = models.ForeignKey(PipelineRun, null=True, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(_("at"), db_default=Now())
     event = models.CharField(_("event"), max_length=32)
-    from_status = models.CharField(max_length=16, blank=True)
     to_status = models.CharField(max_length=16, blank=True)
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"

@@ -143,6 +143,14 @@ def _publish(values: Mapping[str, Any]) -> Iterator[Finding]:
     yield from listed("publish", values["publish"], Publish.values)
 
 
+def _max_shrink_percent(values: Mapping[str, Any]) -> Iterator[Finding]:
+    percent = values["max_shrink_percent"]
+    if percent is not None and (
+        isinstance(percent, bool) or not isinstance(percent, int) or not 0 <= percent <= 99
+    ):
+        yield "max_shrink_percent", _("Give a whole number from 0 to 99, or none for no limit.")
+
+
 def _null_policy(values: Mapping[str, Any]) -> Iterator[Finding]:
     yield from listed("null_policy", values["null_policy"], NullPolicy.values)
 
@@ -168,6 +176,7 @@ _NEW: Mapping[str, Any] = {
     "source_query": "",
     "key_columns": [],
     "publish": Publish.AUTO,
+    "max_shrink_percent": None,
     "null_policy": NullPolicy.FAIL,
     "late_margin": None,
 }
@@ -181,6 +190,7 @@ _CHECKS: tuple[Check, ...] = (
     (("source_query",), _source_query),
     (("key_columns",), _key_columns),
     (("publish",), _publish),
+    (("max_shrink_percent",), _max_shrink_percent),
     (("null_policy",), _null_policy),
     (("late_margin",), _late_margin),
 )

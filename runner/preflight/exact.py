@@ -1,17 +1,9 @@
 """Which column types hold each value of another exactly; comparing names and keys is elsewhere."""
 
-from runner.plan import Column
+from dataclasses import replace
 
-#: OIDs from here on belong to user-defined types, which differ from database to database.
-FIRST_USER_OID = 10000
-#: Built-in types whose binary form means something only inside one database or locale: reg*,
-#: money, aclitem, and arrays of those; rows of catalog tables.
-TEXT_ONLY = {
-    *(24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 3734, 3769, 4191),
-    *(1008, 2207, 2208, 2209, 2210, 2211, 4097, 4090, 3735, 3770, 4192),
-    *(790, 791, 1033, 1034, 2249, 2287),
-    *(71, 75, 81, 83, 210, 270, 272, 273),
-}
+from runner.plan import FIRST_USER_OID, Column
+
 _SMALLINT, _INT, _BIGINT, _NUMERIC = 21, 23, 20, 1700
 _TEXT, _VARCHAR, _VARBIT = 25, 1043, 1562
 #: time, timestamp, timestamptz, timetz: the modifier is a number of digits, 6 when there is none.
@@ -28,7 +20,13 @@ _WIDER = {
 
 
 def holds(source: Column, target: Column) -> bool:
-    """Whether each value of `source` comes back from `target` as it was."""
+    """Whether each value of `source` comes back from `target` as it was.
+
+    A domain holds what its base type holds: its checks refuse a value, they do not change it.
+    """
+    if target.base_oid:
+        base = replace(target, oid=target.base_oid, modifier=target.base_modifier, base_oid=0)
+        return holds(source, base)
     if source.oid == target.oid:
         return target.modifier in (-1, source.modifier) or _has_room(source, target)
     if source.oid >= FIRST_USER_OID or target.oid >= FIRST_USER_OID:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, replace
 
 from runner.connections import Session
-from runner.plan import Column, Definition, Method, Mode
-from runner.preflight.exact import FIRST_USER_OID
+from runner.plan import FIRST_USER_OID, Column, Definition, Method, Mode
 from runner.preflight.match import check_keys, check_updatable, is_binary, match_columns
 from runner.preflight.promise import Promise, promise_for
 from runner.preflight.query import describe_query, looks_empty, stripped

@@ -2,7 +2,7 @@
 
 from pipelines.names import TableName
 from runner.plan import Column, Definition, Mode
-from runner.preflight.exact import FIRST_USER_OID, TEXT_ONLY, holds
+from runner.preflight.exact import holds
 from runner.preflight.table import Table
 from runner.preflight.values import Rejected
 
@@ -79,10 +79,7 @@ def check_updatable(name: TableName, targets: tuple[Column, ...], key: tuple[str
 def is_binary(columns: tuple[Column, ...], targets: tuple[Column, ...]) -> bool:
     """Whether each column's bytes mean the same on both sides, so that they pass undecoded."""
     return all(
-        source.oid == target.oid
-        and source.modifier == target.modifier
-        and source.oid < FIRST_USER_OID
-        and source.oid not in TEXT_ONLY
+        source.oid == target.oid and source.modifier == target.modifier and source.is_universal
         for source, target in zip(columns, targets, strict=True)
     )
 

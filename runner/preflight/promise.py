@@ -71,10 +71,13 @@ def bounds_for(
     """L and H of a run that starts now after `position`."""
     lower = None
     if position is not None and promise.margin is not None:
-        row = session.execute(
-            source.shifted(position.cursor, column.type_name, promise.margin)
-        ).fetchone()
-        lower = row[0] if row else None
+        statement = source.shifted(position.cursor, column.type_name, promise.margin)
+        try:
+            row = session.execute(statement).fetchone()
+        except (psycopg.errors.NumericValueOutOfRange, psycopg.errors.DatetimeFieldOverflow):
+            position = None  # the margin reaches below every value that the type has
+        else:
+            lower = row[0] if row else None
     return Bounds(
         position=position,
         lower=lower,
@@ -109,7 +112,8 @@ def _checked(session: Session, column: Column, margin: str) -> str | None:
     kind = "interval" if column.is_temporal else column.type_name
     # The third column fails for types without subtraction; NaN is larger than any number.
     statement = sql.SQL(
-        "SELECT {0}::{1} = '0'::{1}, {0}::{1} > '0'::{1} AND {0} !~* 'nan|inf', NULL::{2} - {0}::{1}"
+        "SELECT {0}::{1} = '0'::{1}, {0}::{1} > '0'::{1} AND {0} !~* 'nan|inf',"
+        " NULL::{2} - {0}::{1}"
     ).format(margin, sql.SQL(kind), sql.SQL(column.type_name))
     try:
         zero, positive, _ = session.execute(statement).fetchone() or (False, False, None)

@@ -26,13 +26,14 @@ _NOT_TABLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A target table that exists."""
+    """A target table that exists; `shape` changes with anything that a new one is made like."""
 
     oid: int
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...] = ()
     unique_keys: tuple[frozenset[str], ...] = ()
     dependents: tuple[str, ...] = ()
+    shape: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
     def column(self, name: str) -> Column | None:
@@ -61,6 +62,7 @@ def find_table(session: Session, name: TableName) -> Table | None:
         primary_key=next((tuple(columns) for primary, columns in keys if primary), ()),
         unique_keys=tuple(frozenset(columns) for _primary, columns in keys),
         dependents=tuple(row[0] for row in session.execute(catalog.DEPENDENTS, [oid])),
+        shape=next(row[0] for row in session.execute(catalog.SHAPE, {"oid": oid})),
         facts=facts,
     )
 
@@ -166,6 +168,8 @@ def _columns(session: Session, oid: int) -> tuple[Column, ...]:
             has_default=has_default,
             identity=identity,
             generated=generated,
+            base_oid=base_oid,
+            base_modifier=base_modifier,
         )
         for (
             name,
@@ -176,6 +180,8 @@ def _columns(session: Session, oid: int) -> tuple[Column, ...]:
             has_default,
             identity,
             generated,
+            base_oid,
+            base_modifier,
         ) in session.execute(catalog.COLUMNS, [oid])
     )
 

@@ -9,6 +9,7 @@ SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity,
     has_schema_privilege(n.oid, 'USAGE') AS reachable, current_user::text AS role,
     c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
         AS inherits,
+    c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_heirs,
     EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = c.oid) AS fk_in,
     EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = c.oid) AS fk_out,
     EXISTS (SELECT FROM pg_publication_tables p
@@ -17,7 +18,7 @@ SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity,
     has_schema_privilege(n.oid, 'CREATE') AND (c.relowner = (SELECT oid FROM pg_roles
         WHERE rolname = current_user) OR has_schema_privilege(c.relowner, n.oid, 'CREATE'))
         AS movable,
-    c.relam IN (0, (SELECT oid FROM pg_am WHERE amname = 'heap'))
+    c.reloftype = 0 AND c.relam IN (0, (SELECT oid FROM pg_am WHERE amname = 'heap'))
         AND NOT EXISTS (SELECT FROM pg_seclabel l
             WHERE l.objoid = c.oid AND l.classoid = 'pg_class'::regclass)
         AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid
@@ -51,8 +52,33 @@ ORDER BY 1
 #: Parameter: the table's oid.
 COLUMNS = """
 SELECT attname, atttypid::int8, atttypmod, format_type(atttypid, atttypmod), attnotnull,
-    atthasdef, attidentity, attgenerated
-FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+    atthasdef, attidentity, attgenerated, typbasetype::int8, typtypmod
+FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+
+#: Parameter: the table's oid. What a staging table was made like, as one text to compare later.
+SHAPE = """
+SELECT md5(string_agg(part, chr(10) ORDER BY part)) FROM (
+SELECT jsonb_build_array(attname, attnum, format_type(atttypid, atttypmod), attnotnull,
+    attidentity, attgenerated, attcollation, attstorage, attstattarget, attoptions,
+    to_jsonb(a) -> 'attcompression', col_description(attrelid, attnum),
+    (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid
+        AND adnum = attnum))::text AS part
+FROM pg_attribute a WHERE attrelid = %(oid)s AND attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT jsonb_build_array(conname, pg_get_constraintdef(oid),
+    obj_description(oid, 'pg_constraint'))::text
+FROM pg_constraint WHERE conrelid = %(oid)s
+UNION ALL
+SELECT jsonb_build_array(pg_get_indexdef(oid), reltablespace, indisvalid)::text
+FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = %(oid)s
+UNION ALL
+SELECT jsonb_build_array(pg_get_statisticsobjdef(oid), stxstattarget)::text
+FROM pg_statistic_ext WHERE stxrelid = %(oid)s
+UNION ALL
+SELECT jsonb_build_array(c.reloptions, t.reloptions, c.reltablespace)::text
+FROM pg_class c LEFT JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.oid = %(oid)s) parts
 """
 
 #: Parameter: the table's oid. Column lists of indexes an upsert can rely on.
@@ -86,7 +112,7 @@ JOIN pg_type t ON t.oid = w.oid ORDER BY w.position
 
 #: Parameter: the table's oid. Foreign keys of other tables that would act on deleted rows.
 CASCADES = """
-SELECT k.conname::text, n.nspname::text, c.relname::text, k.confdeltype::text,
+SELECT k.conname::text, n.nspname::text, c.relname::text,
     ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(n, i)
         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n ORDER BY u.i),
     ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(n, i)

@@ -1,27 +1,28 @@
 """Statements that put rows into a target: staging tables, the batch's temporary table, upsert."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
 from pipelines.names import TableName
 from runner.plan import Column
-from runner.statements.parts import names, table
+from runner.statements.parts import image_columns, names, table
 
 #: Temporary tables of an incremental run; a batch starts with them empty.
 BATCH = TableName(schema="pg_temp", name="etl_batch")
 POSITION = TableName(schema="pg_temp", name="etl_position")
 
 
-def batch_limits(*, seconds: int) -> sql.Composed:
-    """Limits of one batch's transaction: a frozen worker must not hold locks for ever.
+def batch_limits(*, seconds: int, idle: int) -> sql.Composed:
+    """Limits of one transaction: a frozen worker must not hold locks for ever.
 
-    statement_timeout also ends a COPY whose client went silent; idle_in_transaction does not.
+    `seconds` (0: none) are for each statement; they also end a COPY whose client went silent,
+    which `idle` between two statements does not.
     """
     limits = {
         "statement_timeout": f"{seconds}s",
         "lock_timeout": "30s",
-        "idle_in_transaction_session_timeout": f"{seconds}s",
+        "idle_in_transaction_session_timeout": f"{idle}s",
     }
     return sql.SQL("SELECT {}").format(
         sql.SQL(", ").join(
@@ -51,26 +52,41 @@ def schema_exists() -> str:
     return "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s)"
 
 
+def lock_schema(schema: str) -> sql.Composed:
+    """One session at a time makes the schema; held until its transaction ends."""
+    return sql.SQL("SELECT pg_advisory_xact_lock(hashtextextended({}, 0))").format(
+        sql.Literal(f"etl_admin:schema:{schema}")
+    )
+
+
 def create_schema(schema: str) -> sql.Composed:
     """The schema of a missing table."""
     return sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
 
 
-def create_table(
-    name: TableName, columns: Sequence[Column], key: Sequence[str], *, constraint: str | None = None
-) -> sql.Composed:
-    """A table from the query's columns; `key` becomes its primary key (named `constraint`)."""
-    parts: list[sql.Composable] = [
-        sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.type_name)) for c in columns
-    ]
+def create_table(name: TableName, columns: Sequence[Column], key: Sequence[str]) -> sql.Composed:
+    """A table from the query's columns; `key` becomes its primary key."""
+    parts = [_column(c) for c in columns]
     if key:
-        named = (
-            sql.SQL("CONSTRAINT {} ").format(sql.Identifier(constraint))
-            if constraint
-            else sql.SQL("")
-        )
-        parts.append(sql.SQL("{}PRIMARY KEY ({})").format(named, names(key)))
+        parts.append(sql.SQL("PRIMARY KEY ({})").format(names(key)))
     return sql.SQL("CREATE TABLE {} ({})").format(table(name), sql.SQL(", ").join(parts))
+
+
+def create_staging(
+    name: TableName, columns: Sequence[Column], not_null: Mapping[str, str]
+) -> sql.Composed:
+    """A table from the query's columns; some are NOT NULL, by constraints of the names given."""
+    parts = [
+        sql.SQL("{} CONSTRAINT {} NOT NULL").format(_column(c), sql.Identifier(not_null[c.name]))
+        if c.name in not_null
+        else _column(c)
+        for c in columns
+    ]
+    return sql.SQL("CREATE TABLE {} ({})").format(table(name), sql.SQL(", ").join(parts))
+
+
+def _column(column: Column) -> sql.Composed:
+    return sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type_name))
 
 
 def not_null(name: TableName, columns: Sequence[str]) -> sql.Composed:
@@ -128,18 +144,14 @@ def batch_table(
     ]
 
 
-def position_table(
-    columns: Sequence[Column], key: Sequence[Column], *, binary: bool
-) -> sql.Composed:
+def position_table(columns: Sequence[Column]) -> sql.Composed:
     """One row in the source's own types, from which PostgreSQL itself writes the position.
 
-    In text format only the key's types matter; any other value passes as text.
+    Types that the target may lack, or understand in its own way, pass as text.
     """
-    typed = {c.name for c in key}
     parts = [
         sql.SQL("{} {}").format(
-            sql.Identifier(c.name),
-            sql.SQL(c.type_name if binary or (c.name in typed and c.oid < 10000) else "text"),
+            sql.Identifier(c.name), sql.SQL(c.type_name if c.is_universal else "text")
         )
         for c in columns
     ]
@@ -156,7 +168,7 @@ def read_position(key: Sequence[Column]) -> sql.Composed:
         c=cursor_column,
         keys=sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in rest),
         shown=shown,
-        shown_key=_shown_key(rest),
+        shown_key=_shown_key(rest or [cursor_column]),
         t=table(POSITION),
     )
 
@@ -180,7 +192,7 @@ def upsert(
     Compared by record image, since `IS DISTINCT FROM` has no operator for json and takes 1.0 for
     1.00. Sorted by key, so that two writers lock in the same order.
     """
-    others = [c.name for c in columns if c.name not in set(key)]
+    others = image_columns(columns, key)
     action: sql.Composable = sql.SQL("NOTHING")
     if others:
         action = sql.SQL(
@@ -228,8 +240,6 @@ def _shown(column: Column, reference: sql.Composable) -> sql.Composed:
 def _shown_key(columns: Sequence[sql.Composable]) -> sql.Composable:
     if len(columns) == 1:
         return sql.SQL("{}::text").format(columns[0])
-    if not columns:
-        return sql.SQL("NULL::text")
     return sql.SQL("json_build_array({})::text").format(
         sql.SQL(", ").join(sql.SQL("{}::text").format(column) for column in columns)
     )

@@ -1,10 +1,11 @@
 """Pieces that several statements are made of: names, literals, column lists."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from psycopg import sql
 
-from pipelines.names import TableName
+from pipelines.names import MAX_BYTES, TableName
+from runner.plan import Column
 
 
 def table(name: TableName) -> sql.Composable:
@@ -31,3 +32,22 @@ def subquery(query: str) -> sql.Composed:
 def conjunction(conditions: list[sql.Composable]) -> sql.Composable:
     """Conditions joined by AND, `true` when there are none."""
     return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
+
+
+def image_columns(columns: Iterable[Column], key: Collection[str]) -> list[str]:
+    """The columns that an update of a row with the same key may have to write.
+
+    Key columns too where equal values can differ (1.0 and 1.00).
+    """
+    return [c.name for c in columns if c.name not in key or not c.equal_is_identical]
+
+
+def object_name(first: str, second: str, label: str) -> str:
+    """The name that PostgreSQL gives to a key or constraint: table_column_label, its longer parts
+    cut to fit (makeObjectName in indexcmds.c)."""
+    parts = [part.encode() for part in (first, second) if part]
+    room = MAX_BYTES - len(label) - len(parts)
+    while sum(map(len, parts)) > room:
+        longest = max(range(len(parts)), key=lambda i: (len(parts[i]), i))
+        parts[longest] = parts[longest][:-1]
+    return "_".join([*(part.decode(errors="ignore") for part in parts), label])

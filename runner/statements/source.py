@@ -14,14 +14,19 @@ class Bounds:
     """What an incremental run reads: after `position` (or from `lower`), before `upper`.
 
     `lower` and `upper` are texts of the incremental key's type; with `lower` the position itself
-    is not a bound, because rows before it are read again. `xid` marks xid8 keys, which end before
-    the oldest transaction that still runs.
+    is not a bound, because rows before it are read again; with neither everything is. `xid` marks
+    xid8 keys, which end before the oldest transaction that still runs.
     """
 
     position: Position | None = None
     lower: str | None = None
     upper: str | None = None
     xid: bool = False
+
+    @property
+    def reads_again(self) -> bool:
+        """Whether rows up to an earlier position may come once more."""
+        return self.lower is not None or self.position is None
 
 
 def wrapped(query: str) -> sql.Composed:
@@ -85,6 +90,15 @@ def count_placeless(query: str, cursor_column: Column) -> sql.Composed:
     """How many rows have no place in the order."""
     return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
         subquery(query), _placeless(cursor_column)
+    )
+
+
+def any_from(query: str, cursor_column: Column, value: str) -> sql.Composed:
+    """Is there a row whose incremental key is at least `value`? An index answers it quickly."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} >= {})").format(
+        subquery(query),
+        sql.Identifier("q", cursor_column.name),
+        typed(value, cursor_column.type_name),
     )
 
 
@@ -158,4 +172,19 @@ def _placeless_conditions(cursor_column: Column) -> list[sql.Composable]:
             sql.SQL("{} = {}").format(column, typed(value, cursor_column.type_name))
             for value in ("infinity", "-infinity")
         ]
+    if cursor_column.oid in _LARGEST:
+        type_name, largest = _LARGEST[cursor_column.oid]
+        conditions += [
+            sql.SQL("{} > {}").format(column, typed(largest, type_name)),
+            sql.SQL("{} < {}").format(column, typed(f"-{largest}", type_name)),
+        ]
     return conditions
+
+
+#: The largest finite values of real, double precision and numeric (nearly, where it has 131072
+#: digits): NaN and Infinity are beyond them, and a range is something that an index answers.
+_LARGEST = {
+    700: ("real", "3.4028235e38"),
+    701: ("double precision", "1.7976931348623157e308"),
+    1700: ("numeric", "9e131071"),
+}

@@ -101,6 +101,13 @@ class PipelineSerializer(StrictSerializer):
     allow_cascade = Flag(
         default=False, help_text=_("Let deleted rows pass on through foreign keys.")
     )
+    max_shrink_percent = Number(
+        default=None,
+        allow_null=True,
+        min_value=0,
+        max_value=99,
+        help_text=_("Refuse a full load that would leave so many percent fewer rows."),
+    )
     null_policy = Choice(
         choices=NullPolicy.choices,
         default=NullPolicy.FAIL.value,
