@@ -67,7 +67,7 @@ browser: $(DEV_READY)
 	fi
 
 test: check browser
-	@$(BIN)/pytest -n auto --maxprocesses 4 $(ARGS)
+	@$(BIN)/pytest -n auto --maxprocesses 4 -m "not soak" $(ARGS)
 
 bench: $(DEV_READY)
 	$(BIN)/python -m bench $(ARGS)

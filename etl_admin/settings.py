@@ -224,6 +224,7 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
+LOG_LEVEL = env.choice("LOG_LEVEL", default="INFO", known=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -231,7 +232,7 @@ LOGGING = {
         "plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }
 
 # The admin's theme.
@@ -244,6 +245,13 @@ UNFOLD: dict[str, Any] = {
     "SITE_URL": None,
     "DASHBOARD_CALLBACK": "etl_admin.dashboard.fill",
     "SIDEBAR": {"navigation": "etl_admin.dashboard.sidebar"},
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("pipelines/favicon.svg"),
+        }
+    ],
     "STYLES": [lambda _request: static("pipelines/admin.css")],
     "COLORS": {
         "primary": {

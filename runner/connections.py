@@ -1,7 +1,7 @@
 """Sessions with sources and targets: pinned settings, time-outs, and waits that tick."""
 
 import select
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -58,6 +58,10 @@ def _no_tick() -> None:
     return None
 
 
+def _nothing() -> bool:
+    return False
+
+
 class Session(psycopg.Connection[Any]):
     """A connection whose every wait ticks; an Interruption out of a tick cancels the statement.
 
@@ -66,6 +70,9 @@ class Session(psycopg.Connection[Any]):
 
     tick: Tick = staticmethod(_no_tick)
     side: Side = Side.TARGET
+    #: What to do while the server computes: a little at each call, False when nothing is left to
+    #: do. It never waits and never raises.
+    meanwhile: Callable[[], bool] = staticmethod(_nothing)
 
     def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, timeout: float | None = None) -> RV:
         """Drive `gen` to its end, ticking whenever the server is silent."""
@@ -92,7 +99,16 @@ class Session(psycopg.Connection[Any]):
 
     def run(self, statement: sql.Composable | str) -> PGresult:
         """One statement by the extended protocol, which takes one command only."""
-        return self._last(self._send(_bytes(statement, self)))
+        self.pgconn.send_query_params(_bytes(statement, self), None)
+        return self._last(self.wait(execute(self.pgconn)))
+
+    def run_all(self, statements: Sequence[str]) -> PGresult:
+        """Statements of our own in one round trip, up to the first that fails.
+
+        Never people's SQL, in which there may be more statements than one sees.
+        """
+        self.pgconn.send_query("; ".join(statements).encode())
+        return self._last(self.wait(execute(self.pgconn)))
 
     def describe(self, statement: sql.Composable | str) -> PGresult:
         """Parse and describe without running. The result has fields and parameters."""
@@ -108,10 +124,6 @@ class Session(psycopg.Connection[Any]):
         poller = select.poll()
         poller.register(self.pgconn.socket, select.POLLIN if read else select.POLLOUT)
         return bool(poller.poll(max(0.0, min(seconds, _INTERVAL)) * 1000))
-
-    def _send(self, statement: bytes) -> list[PGresult]:
-        self.pgconn.send_query_params(statement, None)
-        return self.wait(execute(self.pgconn))
 
     def _last(self, results: list[PGresult]) -> PGresult:
         result = results[-1]
@@ -137,6 +149,8 @@ class Session(psycopg.Connection[Any]):
         try:
             state = next(gen)
             while True:
+                if state == waiting.WAIT_R:
+                    self._use_the_wait()
                 ready = yield state
                 if not ready:
                     self.tick()
@@ -144,6 +158,15 @@ class Session(psycopg.Connection[Any]):
         except StopIteration as stop:
             result: RV = stop.value
             return result
+
+    def _use_the_wait(self) -> None:
+        while not self._is_answered() and self.meanwhile():
+            self.tick()
+
+    def _is_answered(self) -> bool:
+        poller = select.poll()
+        poller.register(self.pgconn.socket, select.POLLIN)
+        return bool(poller.poll(0))
 
 
 _FAILED = {psycopg.pq.ExecStatus.FATAL_ERROR, psycopg.pq.ExecStatus.BAD_RESPONSE}

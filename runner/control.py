@@ -73,6 +73,7 @@ class Control:
     cancel: bool = False
     fenced: bool = False
     interruptible: bool = False
+    rescuing: bool = False
     last_tick: float = field(default_factory=clock)
     stop_seen_at: float | None = None
 
@@ -80,12 +81,13 @@ class Control:
         """Say that the main loop lives, and raise the Interruption that must not wait.
 
         `interruptible` is set while no batch is open (waiting for the first row): there a pause or
-        a stop ends the run at once instead of after the batch.
+        a stop ends the run at once instead of after the batch. `rescuing` is set until a lost
+        worker is fenced off: a cancel is obeyed only then, or its batch could still commit.
         """
         self.last_tick = clock()
         if self.fenced or self.last_tick > self.trusted_until:
             raise Fenced
-        if self.cancel:
+        if self.cancel and not self.rescuing:
             raise CancelSeen
         if self.stop.is_set() and self.stop_seen_at is None:
             self.stop_seen_at = self.last_tick

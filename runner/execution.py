@@ -51,6 +51,7 @@ class Execution:
         self.held = held
         self.control = control
         self.control.generation = held.generation
+        self.control.rescuing = held.is_rescue
         self.settled = False
         self.resumed = False
         self.publish = ""
@@ -89,6 +90,7 @@ class Execution:
         definition = self._definition()
         with writing(definition.target, tick=self.control.tick) as target:
             fence, found = self._fence(target)
+            self.control.rescuing = False
             self._rescue()
             if self.settled:
                 return

@@ -1,7 +1,8 @@
 """Our row in the target's `checkpoint` table: the fence, positions, and staging names."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import psycopg
@@ -14,6 +15,10 @@ from runner.control import Fenced
 from runner.errors import RunError, UnknownOutcome, is_lost_connection
 from runner.plan import Checkpoint, Identity, Position
 from runner.statements import checkpoint, load
+
+#: How long a batch that is committing may take until its backend, if a lost worker's, is ended.
+LOCK_SECONDS = 5
+DROP_LOCK_SECONDS = 2
 
 
 class TargetAhead(Exception):
@@ -33,24 +38,33 @@ class Fence:
         self._state = identity.state_schema
         self.seq = 0
         self.rows = 0
+        self._predecessor: list[object] = [None, None]
 
     def prepare(self) -> None:
         """Make our tables where they are missing. Raises RunError with the GRANT to ask for."""
-        found = self.session.execute(checkpoint.exists(self._state)).fetchone()
+        info = self.session.info
+        with self._naming(checkpoint.grants_to_use(self._state, info.user)):
+            found = self.session.execute(checkpoint.exists(self._state)).fetchone()
         if found and found[0]:
             return
+        with (
+            self._naming(checkpoint.grants(self._state, info.user, info.dbname)),
+            self.session.transaction(),
+        ):
+            self.session.execute(checkpoint.lock_setup(self._state))
+            ensure_schema(self.session, self._state)
+            for statement in checkpoint.setup(self._state):
+                self.session.execute(statement)
+
+    @contextmanager
+    def _naming(self, grants: str) -> Iterator[None]:
+        """A missing right becomes a RunError that says what to ask for."""
         try:
-            with self.session.transaction():
-                self.session.execute(checkpoint.lock_setup(self._state))
-                ensure_schema(self.session, self._state)
-                for statement in checkpoint.setup(self._state):
-                    self.session.execute(statement)
+            yield
         except psycopg.errors.InsufficientPrivilege as error:
-            info = self.session.info
-            grants = checkpoint.grants(self._state, info.user, info.dbname)
             raise RunError(
-                f"The target's role may not create the schema “{self._state}”, where positions "
-                f"are kept. Ask for: {grants}",
+                f"The target's role may not make or use the tables in the schema “{self._state}”, "
+                f"where positions are kept. Ask for: {grants}",
                 error_class=type(error).__name__,
                 sqlstate="42501",
             ) from None
@@ -60,19 +74,21 @@ class Fence:
 
         Raises TargetAhead, and RunError when the row belongs to another installation.
         """
-        try:
-            with self.session.transaction():
-                found = self._take()
-        except psycopg.errors.LockNotAvailable:
-            self._end_holder()
-            with self.session.transaction():
-                found = self._take()
+        with self._naming(checkpoint.grants_to_use(self._state, self.session.info.user)):
+            try:
+                with self.session.transaction():
+                    found = self._take()
+            except psycopg.errors.LockNotAvailable:
+                self._end_holder()
+                with self.session.transaction():
+                    found = self._take()
+        self._end_predecessor()
         self.seq, self.rows = found.seq, found.rows
         return found
 
     def _take(self) -> Checkpoint:
         me = self.identity
-        self.session.execute("SELECT set_config('lock_timeout', '5s', true)")
+        self.session.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS}s"])
         self.session.execute(
             checkpoint.first(self._state),
             [me.pipeline, me.installation, me.epoch, me.definition_hash],
@@ -97,7 +113,7 @@ class Fence:
         return self._read(rest, clear=clear)
 
     def _read(self, row: Sequence[object], *, clear: bool) -> Checkpoint:
-        seq, rows, phase, cursor, cursor_type, key, staging, _pid, _start = row
+        seq, rows, phase, cursor, cursor_type, key, staging, *self._predecessor = row
         had_position = cursor is not None
         position = None
         if had_position and not clear:
@@ -125,6 +141,12 @@ class Fence:
         ).fetchone()
         if row and row[0]:
             self.session.execute(checkpoint.terminate(), row)
+
+    def _end_predecessor(self) -> None:
+        """Whoever wrote before us can commit nothing any more; but frozen, it would keep the locks
+        of its open batch or publish until a time-out."""
+        if self._predecessor[0] is not None:
+            self.session.execute(checkpoint.terminate(), self._predecessor)
 
     def advance(self, rows: int, phase: str, position: Position | None) -> None:
         """Last in the batch, so that a takeover need not wait for all of it. Raises Fenced."""
@@ -192,13 +214,16 @@ class Fence:
         """Drop staging tables of this installation that no checkpoint names any more."""
         statement = checkpoint.abandoned_staging(self._state)
         rows = self.session.execute(statement, [self._staging_prefix()]).fetchall()
-        self.session.execute("SELECT set_config('lock_timeout', '2s', false)")
         for (name,) in rows:
-            try:
-                self.session.execute(load.drop_staging(TableName(schema=self._state, name=name)))
-            except psycopg.errors.LockNotAvailable:
-                continue  # its zombie still writes; the next claim drops it
-        self.session.execute("SELECT set_config('lock_timeout', '30s', false)")
+            # Its zombie still writes, or another role made it: a later claim drops it.
+            with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
+                self._drop(TableName(schema=self._state, name=name))
+
+    def _drop(self, staging: TableName) -> None:
+        with self.session.transaction():
+            limit = [f"{DROP_LOCK_SECONDS}s"]
+            self.session.execute("SELECT set_config('lock_timeout', %s, true)", limit)
+            self.session.execute(load.drop_staging(staging))
 
 
 def commit(session: Session) -> None:

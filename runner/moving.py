@@ -170,6 +170,7 @@ class Moving:
     ) -> None:
         """Batch by batch to the end of the stream; between two, a pause or a stop is obeyed."""
         writer = PostgresTarget(self.target, self.fence)
+        self.target.meanwhile = stream.read_ahead
         while stream.wait_first():
             # Asked after the wait, so that finishing wins over pausing.
             self.control.tick()

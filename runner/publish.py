@@ -42,8 +42,7 @@ def _transaction(session: Session, fence: Fence, staged: Staged, change: Callabl
     """One publish: locks with short time-outs, guards, the change, the fence last."""
     for left in reversed(range(LOCK_TRIES)):
         try:
-            session.run("BEGIN")
-            session.run(load.batch_limits(seconds=0, idle=IDLE_SECONDS))
+            session.run_all(["BEGIN", *load.batch_limits(seconds=0, idle=IDLE_SECONDS)])
             session.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS}s"])
             session.execute(publish.serialize(staged.target))
             changed = change()

@@ -15,6 +15,8 @@ from runner.statements import load
 
 #: A batch whose worker froze lets its locks go after this long.
 BATCH_LIMIT_SECONDS = 120
+#: libpq keeps a buffer as large as the most it was ever given at once.
+SLICE_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,22 +63,20 @@ class PostgresTarget:
         With `upsert` the rows go through the batch's temporary table, and `advance` moves the
         position to the last row sent. Raises Fenced, UnknownOutcome, psycopg.Error.
         """
-        begun = False
-        last = b""
+        last = None
         for piece in pieces:
-            if not begun:
+            if last is None:
                 self._begin_batch(into, columns, binary=binary, durable=upsert is not None)
-                begun = True
             self._put(piece.data)
-            last = piece.last
-        if not begun:
+            last = piece
+        if last is None:
             return None
         received = changed = self._end_copy(binary=binary)
         position = None
         if upsert is not None:
             changed = self.session.run(upsert.statement).command_tuples or 0
             if advance:
-                position = self._read_position(upsert, columns, last, binary=binary)
+                position = self._read_position(upsert, columns, last.last, binary=binary)
                 if upsert.floor is not None and not self.is_later(position, upsert.floor):
                     position = None
         self._fence.advance(received, "loading", position)
@@ -87,16 +87,22 @@ class PostgresTarget:
     def _begin_batch(
         self, into: TableName, columns: Sequence[Column], *, binary: bool, durable: bool
     ) -> None:
-        self.session.run("BEGIN")
-        self.session.run(load.batch_limits(seconds=BATCH_LIMIT_SECONDS, idle=BATCH_LIMIT_SECONDS))
+        limits = load.batch_limits(seconds=BATCH_LIMIT_SECONDS, idle=BATCH_LIMIT_SECONDS)
         if not durable:
-            self.session.run(load.relaxed_durability())
+            limits.append(load.relaxed_durability())
+        self.session.run_all(["BEGIN", *limits])
         self.session.run(load.copy_in(into, columns, binary=binary))
         if binary:
             self._put(BINARY_HEADER)
 
-    def _put(self, data: bytes | bytearray) -> None:
+    def _put(self, data: bytes | bytearray | memoryview) -> None:
         """Hand bytes to the server and wait until it has taken them, ticking."""
+        view = memoryview(data)
+        for start in range(0, len(view), SLICE_BYTES):
+            self.session.tick()
+            self._put_slice(view[start : start + SLICE_BYTES])
+
+    def _put_slice(self, data: memoryview) -> None:
         pgconn = self.session.pgconn
         while pgconn.put_copy_data(data) == 0:
             self.session.wait_for(read=False, seconds=1.0)
@@ -111,11 +117,13 @@ class PostgresTarget:
         return result.command_tuples or 0
 
     def _read_position(
-        self, upsert: Upsert, columns: Sequence[Column], last: bytes, *, binary: bool
+        self, upsert: Upsert, columns: Sequence[Column], last: memoryview, *, binary: bool
     ) -> Position:
         """The last row sent, once more, alone, into a table of the source's own types."""
         self.session.run(load.copy_in(load.POSITION, columns, binary=binary))
-        self._put(BINARY_HEADER + last if binary else last)
+        if binary:
+            self._put(BINARY_HEADER)
+        self._put(last)
         self._end_copy(binary=binary)
         row = self.session.execute(load.read_position(upsert.key)).fetchone()
         if row is None:

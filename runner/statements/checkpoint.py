@@ -58,6 +58,15 @@ def grants(schema: str, role: str, database: str) -> str:
     )
 
 
+def grants_to_use(schema: str, role: str) -> str:
+    """What the owner of the tables runs when another role made them."""
+    name, who = sql.Identifier(schema).as_string(), sql.Identifier(role).as_string()
+    return (
+        f"GRANT USAGE, CREATE ON SCHEMA {name} TO {who}; "
+        f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {name} TO {who};"
+    )
+
+
 def first(schema: str) -> sql.Composed:
     """The row of a pipeline that never ran here. Parameters: uid, installation, epoch, hash."""
     return sql.SQL(
@@ -102,6 +111,7 @@ def terminate() -> str:
     return (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE pid = %s AND backend_start = %s AND usename = current_user"
+        " AND pid <> pg_backend_pid()"
     )
 
 

@@ -13,29 +13,23 @@ BATCH = TableName(schema="pg_temp", name="etl_batch")
 POSITION = TableName(schema="pg_temp", name="etl_position")
 
 
-def batch_limits(*, seconds: int, idle: int) -> sql.Composed:
+def batch_limits(*, seconds: int, idle: int) -> list[str]:
     """Limits of one transaction: a frozen worker must not hold locks for ever.
 
     `seconds` (0: none) are for each statement; they also end a COPY whose client went silent,
     which `idle` between two statements does not.
     """
-    limits = {
-        "statement_timeout": f"{seconds}s",
-        "lock_timeout": "30s",
-        "idle_in_transaction_session_timeout": f"{idle}s",
-    }
-    return sql.SQL("SELECT {}").format(
-        sql.SQL(", ").join(
-            sql.SQL("set_config({}, {}, true)").format(name, value)
-            for name, value in limits.items()
-        )
-    )
+    return [
+        f"SET LOCAL statement_timeout = '{seconds}s'",
+        "SET LOCAL lock_timeout = '30s'",
+        f"SET LOCAL idle_in_transaction_session_timeout = '{idle}s'",
+    ]
 
 
 def relaxed_durability() -> str:
     """For staging batches only: a crash loses them, and a full load starts again then anyway;
     the publish commits durably, and with it everything before it in the log."""
-    return "SELECT set_config('synchronous_commit', 'off', true)"
+    return "SET LOCAL synchronous_commit = off"
 
 
 def copy_in(name: TableName, columns: Sequence[Column], *, binary: bool) -> sql.Composed:

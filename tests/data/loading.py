@@ -255,6 +255,43 @@ def gate_closed(loads: Loads, opened: threading.Event) -> Iterator[None]:
                 opened.set()
 
 
+class Brake:
+    """A target table that stops a batch at one row, until it is released.
+
+    It is reached inside a batch: rows are sent, and the checkpoint is not yet written.
+    """
+
+    def __init__(self, loads: Loads, row: int, *, deferred: bool = False) -> None:
+        loads.target.execute(
+            "CREATE FUNCTION analytics.brake() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF new.id = tg_argv[0]::int THEN PERFORM pg_advisory_xact_lock_shared(7); END IF;"
+            " RETURN new; END $$"
+        )
+        kind = "CONSTRAINT TRIGGER brake AFTER" if deferred else "TRIGGER brake BEFORE"
+        when = "DEFERRABLE INITIALLY DEFERRED " if deferred else ""
+        loads.target.execute(
+            f"CREATE {kind} INSERT OR UPDATE ON {TABLE} {when}FOR EACH ROW"
+            f" EXECUTE FUNCTION analytics.brake({row})"
+        )
+        info = loads.target.info
+        self.session = psycopg.connect(info.dsn, password=info.password, autocommit=True)
+
+    def __enter__(self) -> "Brake":
+        self.session.execute("SELECT pg_advisory_lock(7)")
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.session.close()
+
+    def reached(self) -> int:
+        """Wait until a batch stands at the row; the pid of its backend."""
+        return wait_for_session(self.session, "wait_event_type = 'Lock'")
+
+    def release(self) -> None:
+        """Let it go on."""
+        self.session.execute("SELECT pg_advisory_unlock(7)")
+
+
 def wait_for_session(session: psycopg.Connection[Any], condition: str) -> int:
     """Poll pg_stat_activity until a session of ours is as `condition` says; its pid."""
     statement = (

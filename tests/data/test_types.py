@@ -38,14 +38,14 @@ VALUES: dict[str, list[str]] = {
         "4713-01-01 00:00:00+00 BC",
         "-infinity",
         "1900-01-01 00:00:00.000001+05:53:28",
-    ],  # noqa: E501
+    ],
     "interval": [
         "1 mon",
         "30 days",
         "-1 year -2 mons +3 days -04:05:06.000007",
         "00:00:00",
         "178000000 years",
-    ],  # noqa: E501
+    ],
     "interval second(2)": ["00:00:01.23"],
     "interval year to month": ["1 year 2 mons"],
     "uuid": ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
@@ -331,7 +331,7 @@ NAMES = [
 
 @pytest.mark.parametrize(
     "fields", [{}, {"publish": "merge"}, {"publish": "replace"}, {"mode": "incremental"}]
-)  # noqa: E501
+)
 def test_names_of_columns_may_be_anything(loads: Loads, fields: dict[str, Any]) -> None:
     names = [sql.Identifier(name).as_string() for name in NAMES]
     outputs = ", ".join(f"'v{n}' || g AS {name}" for n, name in enumerate(names))
@@ -520,7 +520,7 @@ def test_bytes_that_are_no_text_fail_without_being_shown(loads: Loads) -> None:
 
 @pytest.mark.parametrize(
     "fields", [{}, {"publish": "merge"}, {"publish": "replace"}, {"mode": "incremental"}]
-)  # noqa: E501
+)
 @pytest.mark.parametrize("form", ["binary", "text"])
 def test_sixteen_hundred_columns_pass(loads: Loads, fields: dict[str, Any], form: str) -> None:
     names = [f"c{n}" for n in range(1600)]

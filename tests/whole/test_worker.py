@@ -76,7 +76,10 @@ def runs(pipeline: Pipeline) -> list[str]:
 def until_status(pipeline: Pipeline, *wanted: str) -> None:
     until(
         lambda: status(pipeline) in wanted,
-        what=f"{pipeline} is {status(pipeline)}, not {wanted}; runs: {runs(pipeline)}",
+        what=lambda: (
+            f"{pipeline} is {status(pipeline)}, not {wanted}; its runs: "
+            f"{list(pipeline.runs.values('status', 'error_message', 'sqlstate'))}"
+        ),
     )
 
 
@@ -449,7 +452,7 @@ def test_a_frozen_worker_that_wakes_after_the_takeover_changes_nothing(
     until_status(pipeline, IDLE)
     before = list(pipeline.runs.order_by("generation").values())
     zombie.signal(signal.SIGCONT)
-    until(lambda: "superseded" in zombie.output, what=zombie.output)
+    until(lambda: "superseded" in zombie.output, what=lambda: zombie.output)
 
     assert zombie.stop() == 0
     assert second.stop() == 0

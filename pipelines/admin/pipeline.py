@@ -1,0 +1,193 @@
+"""Pipelines: the list with its verbs, and the page where one is defined, asked and watched."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import IntegrityError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from pipelines import lifecycle
+from pipelines.admin import cells, pipeline_page, servers
+from pipelines.admin.base import Admin
+from pipelines.admin.pipeline_form import PipelineForm
+from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
+from pipelines.admin.verbs import Refused
+from pipelines.definition import FIELDS
+from pipelines.models import DEFAULT_CONNECTION, Connection, Pipeline
+from pipelines.permissions import may
+from pipelines.states import ACTIVE
+
+
+@admin.register(Pipeline)
+class PipelineAdmin(Admin):
+    """Definitions are stored by `lifecycle.edit`; nothing here writes a lifecycle column."""
+
+    table = {"view": "view", "add": "create", "change": "edit", "delete": "delete"}
+    verbs = VERBS
+    nothing_yet = _("A pipeline is a query, and the table that holds its result.")
+    form = PipelineForm
+    readonly_preprocess_fields = {"source_query": cells.code}
+    search_fields = ("name", "description", "target_table")
+    search_help_text = _("Name, description or target table")
+    list_filter = (
+        "status",
+        "enabled",
+        "mode",
+        "type",
+        ("source_connection", admin.RelatedOnlyFieldListFilter),
+        ("target_connection", admin.RelatedOnlyFieldListFilter),
+    )
+    list_select_related = ("target_connection",)
+    fieldsets = (
+        (None, {"fields": ("name", "description", "enabled")}),
+        (_("Source"), {"fields": ("source_connection", "source_query")}),
+        (_("Target"), {"fields": ("target_connection", "target_table", "key_columns")}),
+        (_("Loading"), {"fields": ("type", "mode", "incremental_key", "batch_size")}),
+        (
+            _("Advanced"),
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    "publish",
+                    "allow_empty",
+                    "allow_cascade",
+                    "max_shrink_percent",
+                    "null_policy",
+                    "late_margin",
+                ),
+            },
+        ),
+    )
+
+    # The list.
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """The columns; the last one has the row's next verb where this person may ask it."""
+        columns = ["called", "standing", "mode_word", "target", "last_run", "rows", "enabled"]
+        if not any(may(request.user, verb.permission) for verb in NEXT.values()):
+            return columns
+        return [*columns, self._next_column(request)]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
+        """With the facts of the newest run."""
+        rows: QuerySet[Pipeline] = super().get_queryset(request).with_last_run()  # type: ignore[attr-defined]
+        return rows
+
+    @admin.display(description=_("name"), ordering="name")
+    def called(self, pipeline: Pipeline) -> SafeString:
+        """Its name, broken where it is too long for the column."""
+        return cells.name(pipeline.name)
+
+    @admin.display(description=_("status"), ordering="status")
+    def standing(self, pipeline: Pipeline) -> SafeString:
+        """Where it stands."""
+        return cells.pipeline_badge(pipeline.status)
+
+    @admin.display(description=_("mode"), ordering="mode")
+    def mode_word(self, pipeline: Pipeline) -> str:
+        """The mode in one word; its choice explains it in a sentence."""
+        return pipeline.mode
+
+    @admin.display(description=_("target"), ordering="target_table")
+    def target(self, pipeline: Pipeline) -> SafeString:
+        """The table, and the connection where it is not the built-in one."""
+        name = pipeline.target_connection.name
+        where = "" if name == DEFAULT_CONNECTION else name
+        return format_html(
+            '{}<span class="etl-under">{}</span>',
+            cells.name(pipeline.target_table),
+            where,
+        )
+
+    @admin.display(description=_("last run"), ordering="last_run_started_at")
+    def last_run(self, pipeline: Any) -> SafeString | str:
+        """Its result, when it began and how long it took, or has taken until now."""
+        if pipeline.last_run_id is None:
+            return cells.EMPTY
+        return format_html(
+            '<span title="{}">{}</span><span class="etl-under">{}, {}</span>',
+            pipeline.last_run_error or "",
+            cells.run_badge(pipeline.last_run_status),
+            cells.moment(pipeline.last_run_started_at),
+            cells.duration(pipeline.last_run_started_at, pipeline.last_run_finished_at),
+        )
+
+    @admin.display(description=_("rows written"), ordering="last_run_rows_written")
+    def rows(self, pipeline: Any) -> str:
+        """What it changed in the target."""
+        return cells.number(pipeline.last_run_rows_written)
+
+    def _next_column(self, request: HttpRequest) -> Any:
+        @admin.display(description=_("next"))
+        def next_step(pipeline: Pipeline) -> SafeString | str:
+            verb = next_verb(pipeline)
+            if verb is None or not may(request.user, verb.permission):
+                return ""
+            return format_html(
+                '<button type="submit" class="etl-button" formaction="{}">{}</button>',
+                self.address(verb.name, pipeline),
+                verb.label,
+            )
+
+        return next_step
+
+    # The page.
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A new pipeline begins with the built-in connection on both sides."""
+        built_in = Connection.objects.filter(name=DEFAULT_CONNECTION).first()
+        return {"source_connection": built_in, "target_connection": built_in}
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The form; who was overtaken between the check and the store is checked once more."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except (lifecycle.TransitionRefused, IntegrityError):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """The form between where the pipeline stands and its last runs."""
+        if (original := context.get("original")) is not None:
+            context.update(pipeline_page.facts(request, original.pk, self.buttons))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_model(
+        self, request: HttpRequest, obj: Pipeline, form: PipelineForm, change: bool
+    ) -> None:
+        """A new row as it is; of an old one only what of its definition was changed."""
+        if change:
+            lifecycle.edit(obj, set(form.changed_data) & set(FIELDS), by=request.user)
+        else:
+            obj.save(force_insert=True)
+        if form.findings is not None:
+            for sentence in servers.told(form.findings, form.cleaned_data):
+                messages.info(request, sentence)
+            for sentence in form.findings.warnings:
+                messages.warning(request, sentence)
+
+    # Deleting.
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Counts of what goes too; there may be too many runs to list them."""
+        return pipeline_page.deletion(list(objs))
+
+    def check_deletable(self, row: Pipeline) -> None:
+        """Not while a worker may be writing."""
+        if row.status in ACTIVE:
+            raise Refused(lifecycle.refusal(row.pk, "delete").sentence)
+
+    def delete_model(self, request: HttpRequest, obj: Pipeline) -> None:
+        """By the lifecycle, which refuses while a run is active."""
+        refusing(lifecycle.delete, obj.pk)

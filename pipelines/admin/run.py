@@ -1,0 +1,183 @@
+"""Runs: read-only, the list of all and the page of one with its timeline and definition."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from pipelines.admin import cells
+from pipelines.admin.base import ReadOnlyAdmin
+from pipelines.admin.words import EVENTS, PHASES
+from pipelines.choices import Publish
+from pipelines.definition import FIELDS
+from pipelines.models import Pipeline, PipelineRun, RunEvent
+from pipelines.states import PipelineStatus, RunStatus
+
+_MOST_EVENTS = 200
+
+
+@admin.register(PipelineRun)
+class RunAdmin(ReadOnlyAdmin):
+    """What only workers write."""
+
+    table = {"view": "view runs"}
+    list_display = (
+        "began",
+        "pipeline_link",
+        "result",
+        "took",
+        "read",
+        "written",
+        "trigger",
+        "error",
+    )
+    list_filter = (
+        "status",
+        "trigger",
+        "started_at",
+        "pipeline",
+    )
+    list_select_related = ("pipeline",)
+    nothing_yet = gettext_lazy("Nothing has run yet. Open a pipeline and press Run.")
+    search_fields = ("pipeline__name", "error_message")
+    search_help_text = gettext_lazy("Pipeline or error")
+    ordering = ("-started_at", "-id")
+
+    # The list.
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PipelineRun]:
+        """Newest first; a list needs no definitions."""
+        rows: QuerySet[PipelineRun] = super().get_queryset(request)
+        return rows.defer("definition", "pipeline__source_query")
+
+    @admin.display(description=gettext_lazy("started"), ordering="started_at")
+    def began(self, run: PipelineRun) -> SafeString | str:
+        """When it was claimed."""
+        return cells.moment(run.started_at)
+
+    @admin.display(description=gettext_lazy("pipeline"), ordering="pipeline__name")
+    def pipeline_link(self, run: PipelineRun) -> SafeString:
+        """Whose run it is."""
+        return cells.link(cells.page_of(run.pipeline), cells.name(run.pipeline))
+
+    @admin.display(description=gettext_lazy("result"), ordering="status")
+    def result(self, run: PipelineRun) -> SafeString:
+        """How it ended."""
+        return cells.run_badge(run.status)
+
+    @admin.display(description=gettext_lazy("took"))
+    def took(self, run: PipelineRun) -> str:
+        """From the claim to the end, or to now."""
+        return cells.duration(run.started_at, run.finished_at)
+
+    @admin.display(description=gettext_lazy("rows read"), ordering="rows_read")
+    def read(self, run: PipelineRun) -> str:
+        """What the source sent."""
+        return cells.number(run.rows_read)
+
+    @admin.display(description=gettext_lazy("rows written"), ordering="rows_written")
+    def written(self, run: PipelineRun) -> str:
+        """What changed in the target."""
+        return cells.number(run.rows_written)
+
+    @admin.display(description=gettext_lazy("error"))
+    def error(self, run: PipelineRun) -> SafeString | str:
+        """Why it failed."""
+        return cells.shortened(run.error_message, 80)
+
+    # The page.
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Everything that is known of the run."""
+        run: PipelineRun = context["original"]
+        context.update(
+            title=_("Run of %(name)s") % {"name": run.pipeline.name},
+            subtitle=None,
+            run=run,
+            badge=cells.run_badge(run.status),
+            pipeline_link=cells.link(cells.page_of(run.pipeline), run.pipeline),
+            figures=list(_figures(run)),
+            facts=list(_facts(run)),
+            events=list(_timeline(run)),
+            query=run.definition.get("source_query", ""),
+            definition=list(_definition(run)),
+        )
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _figures(run: PipelineRun) -> Iterator[tuple[str, str]]:
+    yield _("Rows read"), cells.number(run.rows_read)
+    yield _("Rows written"), cells.number(run.rows_written)
+    yield _("Batches"), cells.number(run.batches)
+    yield _("Took"), cells.duration(run.started_at, run.finished_at)
+
+
+def _facts(run: PipelineRun) -> Iterator[tuple[str, Any]]:
+    yield _("Run"), run.pk
+    yield _("Asked by"), run.requested_by or cells.EMPTY
+    yield _("Trigger"), run.get_trigger_display()
+    yield _("Requested"), cells.moment(run.requested_at)
+    yield _("Started"), cells.moment(run.started_at)
+    yield _("Finished"), cells.moment(run.finished_at)
+    if run.status == RunStatus.RUNNING:
+        yield _("Now"), PHASES.get(run.phase, run.phase) or cells.EMPTY
+        yield _("Last progress"), cells.moment(run.progress_at)
+    worker = run.worker
+    yield _("Worker"), cells.link(cells.page_of(worker), worker) if worker else cells.EMPTY
+    yield _("Attempt"), run.attempt
+    yield _("Generation"), run.generation
+    if run.resumed:
+        yield _("Resumed"), _("It went on from the checkpoint of an earlier run.")
+    if run.publish:
+        yield _("Published by"), dict(Publish.choices).get(run.publish, run.publish)
+    if run.promise:
+        yield _("Late commits"), run.promise
+
+
+def _timeline(run: PipelineRun) -> Iterator[dict[str, Any]]:
+    """The run's own events, and what people asked of the pipeline meanwhile."""
+    asked = Q(pipeline=run.pipeline_id, run=None, at__gte=run.requested_at or run.started_at)
+    if run.finished_at is not None:
+        asked &= Q(at__lte=run.finished_at)
+    events = [
+        event
+        for which in (Q(run=run), asked)
+        for event in RunEvent.objects.filter(which)
+        .select_related("by", "worker")
+        .order_by("at", "id")[:_MOST_EVENTS]
+    ]
+    for event in sorted(events, key=lambda event: (event.at, event.pk)):
+        yield {
+            "at": cells.exactly(event.at),
+            "text": EVENTS.get(event.event, event.event),
+            "by": event.by or event.worker or "",
+            "badge": _status(event.to_status),
+            "message": event.message,
+        }
+
+
+def _status(status: str) -> SafeString | str:
+    return cells.pipeline_badge(status) if status in PipelineStatus else ""
+
+
+def _definition(run: PipelineRun) -> Iterator[tuple[str, Any]]:
+    for name in FIELDS:
+        if name != "source_query" and name in run.definition:
+            label = capfirst(str(Pipeline._meta.get_field(name).verbose_name))  # type: ignore[union-attr]
+            yield label, _plain(run.definition[name])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or cells.EMPTY
+    return cells.EMPTY if value in (None, "") else value

@@ -1,0 +1,60 @@
+"""What the servers say of a definition in a form, and how their findings are told to people."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from pipelines.choices import Mode, Publish
+from pipelines.models import Connection
+from pipelines.secrets import WrongKey
+from runner import preflight
+
+
+def inspect(values: Mapping[str, Any]) -> preflight.Findings:
+    """Ask both servers about a definition, running nothing. Raises preflight.Rejected."""
+    source, target = values["source_connection"], values["target_connection"]
+    _open_secret("source_connection", source)
+    _open_secret("target_connection", target)
+    return preflight.inspect(preflight.definition_from(values, source=source, target=target))
+
+
+def test(connection: Connection) -> preflight.ConnectionReport:
+    """Try to sign in; never raises for what the server does."""
+    try:
+        return preflight.test_connection(preflight.address_of(connection))
+    except WrongKey as error:
+        return preflight.ConnectionReport(ok=False, sentence=str(error))
+
+
+def told(findings: preflight.Findings, values: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences on what the next run will do, warnings apart."""
+    if findings.creates is not None:
+        yield _creation(findings, values["target_table"])
+    if values["mode"] == Mode.FULL:
+        yield _("A full load becomes visible by %(method)s.") % {
+            "method": Publish(str(findings.method)).label
+        }
+    if findings.promise:
+        yield findings.promise
+
+
+def _open_secret(field: str, connection: Connection) -> None:
+    try:
+        preflight.address_of(connection)
+    except WrongKey as error:
+        raise preflight.Rejected({field: [str(error)]}) from error
+
+
+def _creation(findings: preflight.Findings, table: str) -> str:
+    count = len(findings.columns)
+    sentence = ngettext(
+        "The table %(table)s does not exist yet: the first run makes it, with %(count)d column.",
+        "The table %(table)s does not exist yet: the first run makes it, with %(count)d columns.",
+        count,
+    ) % {"table": table, "count": count}
+    if not findings.key:
+        return sentence
+    key = _("Its primary key will be (%(key)s).") % {"key": ", ".join(findings.key)}
+    return f"{sentence} {key}"

@@ -1,0 +1,31 @@
+"""All that we take from the admin's theme; no other module of ours imports it."""
+
+from typing import TYPE_CHECKING, Any
+
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+
+    ThemedAdmin = ModelAdmin[Any]
+else:
+    from unfold.admin import ModelAdmin as ThemedAdmin
+
+TextInput = UnfoldAdminTextInputWidget
+Textarea = UnfoldAdminTextareaWidget
+PasswordInput = UnfoldAdminPasswordWidget
+
+__all__ = [
+    "AdminPasswordChangeForm",
+    "PasswordInput",
+    "TextInput",
+    "Textarea",
+    "ThemedAdmin",
+    "UserChangeForm",
+    "UserCreationForm",
+]

@@ -1,0 +1,97 @@
+"""Users and groups: Django's own pages in the theme, without a way to more rights than one has."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from knox.models import AuthToken
+
+from pipelines.admin.base import Admin
+from pipelines.admin.theme import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+if TYPE_CHECKING:
+    UserPages = DjangoUserAdmin[User]
+else:
+    UserPages = DjangoUserAdmin
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+_RIGHTS = ("is_active", "is_staff", "groups")
+
+
+@admin.register(User)
+class UserAdmin(UserPages, Admin):
+    """An administrator manages users; only a superuser makes or touches superusers."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "group_names", "is_active", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_superuser", "groups")
+    add_fieldsets = (
+        (None, {"fields": ("username", "usable_password", "password1", "password2")}),
+        (_("Rights"), {"fields": ("is_staff", "groups")}),
+    )
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Rights"), {"fields": _RIGHTS}),
+        (_("Dates"), {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """With their groups."""
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description=_("groups"))
+    def group_names(self, user: User) -> str:
+        """What they may, in a word or two."""
+        return ", ".join(group.name for group in user.groups.all())
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Superusers also see who else is one."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not request.user.is_superuser:
+            return fieldsets
+        return [
+            (
+                name,
+                {"fields": (*_RIGHTS, "is_superuser")} if options["fields"] == _RIGHTS else options,
+            )
+            for name, options in fieldsets
+        ]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Whoever is added here is meant to sign in here."""
+        return {"is_staff": True}
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Not of superusers, unless one is a superuser."""
+        return super().has_change_permission(request, obj) and _in_reach(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Not of superusers, and nobody deletes themselves."""
+        is_self = obj is not None and obj.pk == request.user.pk
+        return (
+            super().has_delete_permission(request, obj) and _in_reach(request, obj) and not is_self
+        )
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Their API tokens go with users, and need no right of their own."""
+        deleted, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return deleted, counts, lacking - {AuthToken._meta.verbose_name}, protected
+
+
+def _in_reach(request: HttpRequest, obj: User | None) -> bool:
+    return obj is None or not obj.is_superuser or request.user.is_superuser
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, Admin):
+    """The four groups come from the table of permissions."""

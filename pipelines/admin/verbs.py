@@ -1,0 +1,61 @@
+"""What people can ask of a row: the value that describes one verb, and how a refusal is said."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.http import HttpRequest
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+
+class Refused(Exception):
+    """It cannot be done as things stand; the sentence tells people why."""
+
+    def __init__(self, sentence: "StrOrPromise") -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class Answer(NamedTuple):
+    """What was done, in a sentence, and what people should know of it."""
+
+    sentence: "StrOrPromise"
+    warnings: tuple[str, ...] = ()
+
+
+def _always(_row: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """A button on a row's page with an address of its own, and an action on the list.
+
+    `permission` is a key of `permissions.VERBS`. `act` does it, or raises Refused. `fits` hides
+    the button where it would only be refused. `said` is the sentence for `count` rows (None: not
+    offered for many). `question` names the template of the page that asks first.
+    """
+
+    name: str
+    permission: str
+    label: "StrOrPromise"
+    icon: str
+    act: Callable[[HttpRequest, Any], Answer]
+    fits: Callable[[Any], bool] = _always
+    said: Callable[[int], str] | None = None
+    question: str = ""
+    variant: str = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Button:
+    """A verb as a template draws it: a form that posts to `url`, or a link to its question."""
+
+    name: str
+    label: "StrOrPromise"
+    icon: str
+    url: str
+    asks: bool
+    variant: str
