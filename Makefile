@@ -16,11 +16,12 @@ WITHOUT_SERVER := env DATABASE_URL=postgresql://nobody@127.0.0.1:1/none \
 	ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format browser bench lock
+.PHONY: help venv demo test soak check format browser bench lock
 
 help:
 	@echo "make demo    rows move before your eyes; then the site at http://127.0.0.1:8000"
 	@echo "make test    format, lint, types, and every test"
+	@echo "make soak    what takes long: more faults, and half an hour of them at random"
 	@echo "make check   format, lint and types only"
 	@echo "make format  correct what can be corrected by itself"
 	@echo "make bench   measure"
@@ -68,6 +69,10 @@ browser: $(DEV_READY)
 
 test: check browser
 	@$(BIN)/pytest -n auto --maxprocesses 4 -m "not soak" $(ARGS)
+
+# About half an hour; SOAK_SECONDS=60 SOAK_ROWS=0 SOAK_FAULTS=15 make soak tries it out.
+soak: $(DEV_READY)
+	@$(BIN)/pytest -m soak -s -v $(ARGS)
 
 bench: $(DEV_READY)
 	$(BIN)/python -m bench $(ARGS)

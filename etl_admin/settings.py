@@ -48,6 +48,14 @@ else:
     ENCRYPTION_KEYS = env.items("ENCRYPTION_KEYS")
 
 env.checked("ENCRYPTION_KEYS", ENCRYPTION_KEYS, check_keys)
+# A metadata server that is gone without a word is noticed within minutes, not hours.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+} | DATABASES["default"].get("OPTIONS", {})
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -2,8 +2,8 @@
 
 import select
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -14,8 +14,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from runner.control import Interruption
-from runner.errors import Side, blame, classify_connect
+from runner.errors import Side, blame
+from runner.opening import sign_in
 from runner.plan import Address
+from runner.silence import Watch
 
 RV = TypeVar("RV")
 Tick = Callable[[], None]
@@ -23,10 +25,10 @@ Tick = Callable[[], None]
 #: Names every session of ours to the servers' people; the horizon query leaves readers out by it.
 READER = "etl_admin:read"
 WRITER = "etl_admin:write"
+PROBE = "etl_admin:probe"
 
 # Half a second between ticks keeps the promise of one a second with room to spare.
 _INTERVAL = 0.5
-_CONNECT_SECONDS = 10
 
 # Lossless text needs both sessions to write values alike. TimeZone and search_path of a source
 # stay the role's own, because people's SQL depends on them.
@@ -70,6 +72,7 @@ class Session(psycopg.Connection[Any]):
 
     tick: Tick = staticmethod(_no_tick)
     side: Side = Side.TARGET
+    watch: Watch | None = None
     #: What to do while the server computes: a little at each call, False when nothing is left to
     #: do. It never waits and never raises.
     meanwhile: Callable[[], bool] = staticmethod(_nothing)
@@ -123,7 +126,23 @@ class Session(psycopg.Connection[Any]):
         self.tick()
         poller = select.poll()
         poller.register(self.pgconn.socket, select.POLLIN if read else select.POLLOUT)
-        return bool(poller.poll(max(0.0, min(seconds, _INTERVAL)) * 1000))
+        ready = bool(poller.poll(max(0.0, min(seconds, _INTERVAL)) * 1000))
+        if ready or seconds:
+            self._heed(ready)
+        return ready
+
+    def _heed(self, ready: object) -> None:
+        """Whether the server was heard, while we waited for it."""
+        if self.watch is None:
+            return
+        if ready:
+            self.watch.heard()
+            return
+        try:
+            self.watch.silent()
+        except psycopg.Error as error:
+            blame(error, self.side)
+            raise
 
     def _last(self, results: list[PGresult]) -> PGresult:
         result = results[-1]
@@ -154,6 +173,7 @@ class Session(psycopg.Connection[Any]):
                 ready = yield state
                 if not ready:
                     self.tick()
+                self._heed(ready)
                 state = gen.send(ready)
         except StopIteration as stop:
             result: RV = stop.value
@@ -178,67 +198,74 @@ def _bytes(statement: sql.Composable | str, session: Session) -> bytes:
 
 
 @contextmanager
-def reading(address: Address, *, tick: Tick = _no_tick) -> Iterator[Session]:
-    """A session with a source; autocommit, every transaction of it READ ONLY."""
-    with _session(address, Side.SOURCE, READER, _PINNED, tick) as session:
+def reading(
+    address: Address, *, tick: Tick = _no_tick, patience: float | None = None
+) -> Iterator[Session]:
+    """A session with a source; autocommit, every transaction of it READ ONLY.
+
+    A server that says nothing for `patience` seconds is asked whether it still works for us.
+    """
+    with _session(
+        address, side=Side.SOURCE, name=READER, settings=_PINNED, tick=tick, patience=patience
+    ) as session:
         session.execute("SET default_transaction_read_only = on")
         session.read_only = True
         yield session
 
 
 @contextmanager
-def writing(address: Address, *, tick: Tick = _no_tick) -> Iterator[Session]:
-    """A session with a target; autocommit, transactions are opened where they are needed."""
-    with _session(address, Side.TARGET, WRITER, _PINNED | _PINNED_TARGET, tick) as session:
+def writing(
+    address: Address, *, tick: Tick = _no_tick, patience: float | None = None
+) -> Iterator[Session]:
+    """A session with a target; autocommit, transactions are opened where they are needed.
+
+    `patience` as in `reading`.
+    """
+    pinned = _PINNED | _PINNED_TARGET
+    with _session(
+        address, side=Side.TARGET, name=WRITER, settings=pinned, tick=tick, patience=patience
+    ) as session:
         yield session
 
 
 @contextmanager
 def _session(
-    address: Address, side: Side, name: str, settings: dict[str, str], tick: Tick
+    address: Address,
+    *,
+    side: Side,
+    name: str,
+    settings: dict[str, str],
+    tick: Tick,
+    patience: float | None,
 ) -> Iterator[Session]:
-    session = _connect(address, side, name, tick)
+    session = sign_in(Session, address, side=side, name=name, tick=tick)
     try:
         session.tick, session.side = tick, side
         _pin(session, settings)
+        if patience is not None:
+            probing = partial(_probing, address, side, tick)
+            session.watch = Watch(session, limit=patience, probing=probing)
         yield session
     finally:
         session.abandon()
 
 
-def _connect(address: Address, side: Side, name: str, tick: Tick) -> Session:
-    """Sign in on a thread of its own, because libpq's connect waits longer than a tick may."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        future = pool.submit(_open, address, name)
-        while not wait([future], timeout=_INTERVAL).done:
-            tick()
-        try:
-            return future.result()
-        except psycopg.OperationalError as error:
-            raise classify_connect(error, side, address.name) from error
+@contextmanager
+def _probing(
+    address: Address, side: Side, tick: Tick, deadline: Callable[[], None]
+) -> Iterator[Session]:
+    """A second session with the same server, whose waits keep a deadline besides."""
 
+    def both() -> None:
+        tick()
+        deadline()
 
-def _open(address: Address, name: str) -> Session:
-    return Session.connect(
-        host=address.host,
-        port=address.port,
-        dbname=address.dbname,
-        user=address.user,
-        password=address.password,
-        sslmode=address.sslmode,
-        application_name=name,
-        client_encoding="UTF8",
-        connect_timeout=_CONNECT_SECONDS,
-        keepalives=1,
-        keepalives_idle=30,
-        keepalives_interval=10,
-        keepalives_count=3,
-        tcp_user_timeout=60_000,
-        # No password file of the machine we run on may change as whom we connect.
-        passfile="/nonexistent/etl_admin",
-        autocommit=True,
-        prepare_threshold=None,
-    )
+    session = sign_in(Session, address, side=side, name=PROBE, tick=both)
+    session.tick = both
+    try:
+        yield session
+    finally:
+        session.close()
 
 
 def _pin(session: Session, settings: dict[str, str]) -> None:

@@ -87,6 +87,9 @@ _PERMANENT_CONNECT = re.compile(
     r"|is not permitted to log in|certificate verify failed|does not support SSL"
     r"|no password supplied"
 )
+# Where RAISE, plpy.error and the like are, in the sources of PostgreSQL's languages.
+_RAISING = {"pl_exec.c", "plpy_elog.c", "plpy_plpymodule.c", "plperl.c", "pltcl.c"}
+_NO_SLOT = re.compile(r"too many (clients|connections)|remaining connection slots")
 # Messages of these classes name objects, never values.
 _QUOTABLE = ("42", "3D", "3F", "0A", "53", "54", "55", "57", "25")
 
@@ -121,7 +124,16 @@ def classify(error: psycopg.Error, side: Side) -> RunError:
 
 def classify_connect(error: psycopg.Error, side: Side, name: str) -> RunError:
     """The meaning of a failed sign-in; libpq gives no SQLSTATE there, so its text decides."""
-    permanent = _PERMANENT_CONNECT.search(str(error)) is not None
+    said = str(error)
+    if _NO_SLOT.search(said):
+        return RunError(
+            f"The {side} connection “{name}” has no free connection slot. Raise the limit of the "
+            "server or the role, or run fewer workers.",
+            error_class="TooManyConnections",
+            sqlstate="53300",
+            patience=SLOW,
+        )
+    permanent = _PERMANENT_CONNECT.search(said) is not None
     why = (
         "refused the sign-in: check database, user, password and TLS of the connection."
         if permanent
@@ -161,11 +173,16 @@ def _what(error: psycopg.Error, side: Side) -> str:
         return f"Column “{diag.column_name}” got a NULL, which the target does not allow."
     if state.startswith(("22", "23")):
         return _about_a_row(error, side)
-    if state.startswith(_QUOTABLE) and diag.message_primary:
+    if state.startswith(_QUOTABLE) and diag.message_primary and not _is_raised(error):
         return f"The {side} says: {diag.message_primary.rstrip('.')}."
     if state == "P0001":
         return f"A trigger or function of the {side} raised an error."
     return f"The {side} reported an error (SQLSTATE {state})."
+
+
+def _is_raised(error: psycopg.Error) -> bool:
+    """Whether people's own function chose the words, whatever SQLSTATE it gave them."""
+    return error.diag.source_file in _RAISING
 
 
 def _about_a_row(error: psycopg.Error, side: Side) -> str:

@@ -88,7 +88,8 @@ class Execution:
     def _work(self) -> None:
         """Fence, preflight, move, publish."""
         definition = self._definition()
-        with writing(definition.target, tick=self.control.tick) as target:
+        tick, patience = self.control.tick, self.control.lease
+        with writing(definition.target, tick=tick, patience=patience) as target:
             fence, found = self._fence(target)
             self.control.rescuing = False
             self._rescue()
@@ -96,7 +97,7 @@ class Execution:
                 return
             fence.drop_abandoned()
             self.control.progress.phase = "preflight"
-            with reading(definition.source, tick=self.control.tick) as source:
+            with reading(definition.source, tick=tick, patience=patience) as source:
                 moving = Moving(
                     definition=definition,
                     examined=examine(definition, source, target),
@@ -176,11 +177,15 @@ class Execution:
 
     def _definition(self) -> Definition:
         pipeline = self.held.pipeline
-        return definition_from(
+        definition = definition_from(
             self.held.frozen,
             source=pipeline.source_connection,
             target=pipeline.target_connection,
         )
+        before = pipeline.runs.filter(generation__lt=self.held.generation)
+        if before.order_by("-generation").values_list("sqlstate", flat=True).first() == _TOO_LONG:
+            return replace(definition, batch_size=max(1, definition.batch_size // 2))
+        return definition
 
     # Settling
 
@@ -273,4 +278,6 @@ _UNKNOWN = RunError(
     error_class="UnknownOutcome",
     patience=USUAL,
 )
+#: A time limit: what took too long may pass in smaller steps.
+_TOO_LONG = "57014"
 _CLEARED = "The checkpoint was cleared (reset, or the definition changed): this load starts anew."

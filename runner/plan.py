@@ -89,14 +89,14 @@ class Plan:
 #: OIDs from here on belong to user-defined types, which differ from database to database.
 FIRST_USER_OID = 10000
 #: Built-in types whose binary form means something only inside one database or locale: reg*,
-#: money, aclitem, and arrays of those; rows of catalog tables; tsquery, because PostgreSQL does not
-#: take an empty one that it sent itself.
+#: money, aclitem, and arrays of those; rows of catalog tables; tsquery, oidvector and int2vector,
+#: because PostgreSQL does not take an empty one that it sent itself.
 _TEXT_ONLY = {
     *(24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 3734, 3769, 4191),
     *(1008, 2207, 2208, 2209, 2210, 2211, 4097, 4090, 3735, 3770, 4192),
     *(790, 791, 1033, 1034, 2249, 2287),
-    *(71, 75, 81, 83, 210, 270, 272, 273),
-    *(3615, 3645),
+    *(71, 75, 81, 83, 210, 270, 272, 273, 1248, 2842, 2843, 4066, 6101),
+    *(3615, 3645, 22, 30, 1006, 1013),
 }
 #: Fixed by PostgreSQL's catalog (pg_type.dat).
 TIMESTAMPTZ, TIMESTAMP, DATE, XID8 = 1184, 1114, 1082, 5069

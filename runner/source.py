@@ -57,7 +57,7 @@ class RowStream(Protocol):
         """The next batch: at most `rows` rows, cut by size and time too; none at the end."""
 
     def read_ahead(self) -> bool:
-        """Take rows of the next batch (as many as the last one's at most) that are there now.
+        """Take rows that are there now: as many as this batch still has room for, or the next one.
 
         Never waits and never raises. False when there are none, or enough.
         """
@@ -74,7 +74,7 @@ class CopyStream:
         self._started = self._drained = False
         # The trailer is as long as this; every row is longer.
         self._no_row = len(BINARY_TRAILER) if binary else 0
-        self._batch_rows = 0
+        self._ahead_rows = 0
         # Rows that are in no piece yet: their bytes, their number, the bytes of the last one.
         self._data = bytearray()
         self._rows = 0
@@ -87,22 +87,24 @@ class CopyStream:
     def pieces(self, rows: int) -> Iterator[Piece]:
         """The next batch, piece by piece; ends at `rows` rows, 64 MiB or 5 s."""
         deadline = time.monotonic() + BATCH_SECONDS
-        room = BATCH_BYTES
-        self._batch_rows = rows
-        while rows > 0 and room > 0 and time.monotonic() < deadline and self._wait(deadline):
-            while self._rows < rows and len(self._data) < PIECE_BYTES:
-                if not self._take(rows - self._rows):
+        left, room = rows, BATCH_BYTES
+        while left > 0 and room > 0 and time.monotonic() < deadline and self._wait(deadline):
+            while self._rows < left and len(self._data) < PIECE_BYTES:
+                if not self._take(left - self._rows):
                     break
-            rows -= self._rows
+            left -= self._rows
             room -= len(self._data)
+            # What is read ahead now belongs to this batch, or begins the next one.
+            self._ahead_rows = left or rows
             yield self._hand_over()
 
     def read_ahead(self) -> bool:
         """Take rows of the next batch that are there now; see RowStream."""
-        if self._rows >= self._batch_rows or len(self._data) >= AHEAD_BYTES:
+        enough = self._rows >= self._ahead_rows or len(self._data) >= AHEAD_BYTES
+        if enough or self._tail >= PIECE_BYTES:  # such rows are taken one at a time
             return False
         try:
-            return self._take(self._batch_rows - self._rows)
+            return self._take(self._ahead_rows - self._rows)
         except psycopg.Error:
             return False  # the batch that is open has all its rows; the next one fails
 

@@ -63,20 +63,25 @@ class PostgresTarget:
         With `upsert` the rows go through the batch's temporary table, and `advance` moves the
         position to the last row sent. Raises Fenced, UnknownOutcome, psycopg.Error.
         """
-        last = None
+        begun = False
+        last = memoryview(b"")
         for piece in pieces:
-            if last is None:
+            if not begun:
                 self._begin_batch(into, columns, binary=binary, durable=upsert is not None)
+                begun = True
             self._put(piece.data)
-            last = piece
-        if last is None:
+            if upsert is not None:
+                last = piece.last
+            # A row may have 64 MB, and the next is on its way.
+            del piece
+        if not begun:
             return None
         received = changed = self._end_copy(binary=binary)
         position = None
         if upsert is not None:
             changed = self.session.run(upsert.statement).command_tuples or 0
             if advance:
-                position = self._read_position(upsert, columns, last.last, binary=binary)
+                position = self._read_position(upsert, columns, last, binary=binary)
                 if upsert.floor is not None and not self.is_later(position, upsert.floor):
                     position = None
         self._fence.advance(received, "loading", position)

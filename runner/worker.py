@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Case, DurationField, ExpressionWrapper, Min, When
 from django.db.models.functions import Now
 
-from pipelines import lifecycle
+from pipelines import installation, lifecycle
 from pipelines.lifecycle import Claim, Failure, Result, Superseded
 from pipelines.models import Pipeline, Worker
 from pipelines.states import BUSY, RUN_REQUESTED
@@ -41,12 +41,16 @@ _BUG = "The worker met an error of its own, which its log describes. Please repo
 def work(signals: Signals, *, once: bool) -> bool:
     """Run what waits until told to stop, or (`once`) until nothing is claimable now.
 
-    True when no run failed. Only with `once` does an error of the loop end it.
+    False when `once` and a run failed. Only with `once` does an error of the loop end it.
+    Raises installation.Moved: whoever has been restored or copied writes to nobody's targets.
     """
-    worker, went_well, errors = uuid4(), True, 0
+    worker, went_well, checked, errors = uuid4(), True, False, 0
     with Doorbell(signals) as doorbell:
         while not signals.stop.is_set():
             try:
+                if errors or not checked:
+                    installation.check()  # what came back may be an older copy
+                    checked = True
                 found = step(worker, signals)
                 went_well = went_well and found is not False
                 if found is None and once:
@@ -54,13 +58,15 @@ def work(signals: Signals, *, once: bool) -> bool:
                 if found is None:
                     doorbell.wait(rest())
                 errors = 0
+            except installation.Moved:
+                raise
             except Exception as error:
                 if once:
                     raise
                 errors += 1
                 doorbell.close()
                 recover(error, signals, errors)
-    return went_well
+    return went_well or not once
 
 
 def step(worker: UUID, signals: Signals) -> bool | None:

@@ -18,7 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from pipelines.admin.theme import ThemedAdmin
-from pipelines.admin.verbs import Button, Refused, Verb
+from pipelines.admin.verbs import Answer, Button, Refused, Verb
 from pipelines.permissions import may
 
 #: With hundreds of rows selected the first refusals say enough.
@@ -86,13 +86,19 @@ class AskingAdmin(ThemedAdmin):
 
     def _ask(self, verb: Verb, request: HttpRequest, row: Any) -> None:
         try:
-            answer = verb.act(request, row)
+            answer = self._do(verb, request, row)
         except Refused as refused:
             messages.error(request, refused.sentence)
             return
         messages.success(request, answer.sentence)
         for warning in answer.warnings:
             messages.warning(request, warning)
+
+    def _do(self, verb: Verb, request: HttpRequest, row: Any) -> Answer:
+        """Do it, and note in the row's history who did."""
+        answer = verb.act(request, row)
+        self.log_change(request, row, str(verb.label))
+        return answer
 
     def _question(self, verb: Verb, request: HttpRequest, row: Any) -> HttpResponse:
         context = {
@@ -121,7 +127,11 @@ class AskingAdmin(ThemedAdmin):
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """The verbs that this person may ask of many rows, beside Django's own actions."""
         asked: dict[str, Any] = {
-            verb.name: (partial(_on_many, verb.act, verb.said), verb.name, verb.label)
+            verb.name: (
+                partial(_on_many, partial(self._do, verb), verb.said),
+                verb.name,
+                verb.label,
+            )
             for verb in self.verbs
             if verb.said is not None and may(request.user, verb.permission)
         }

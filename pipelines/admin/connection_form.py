@@ -35,7 +35,9 @@ class ConnectionForm(ConnectionModelForm):
         model = Connection
         fields = FIELDS
         error_messages = {
-            "name": {"unique": gettext_lazy("Another connection has this name. Choose another one.")},
+            "name": {
+                "unique": gettext_lazy("Another connection has this name. Choose another one.")
+            },
             "host": {"required": gettext_lazy("Give the server's host name or IP address.")},
             "dbname": {"required": gettext_lazy("Give the name of the database.")},
             "user": {"required": gettext_lazy("Give the role to sign in as.")},

@@ -128,8 +128,11 @@ class PipelineAdmin(Admin):
             if verb is None or not may(request.user, verb.permission):
                 return ""
             return format_html(
-                '<button type="submit" class="etl-button" formaction="{}">{}</button>',
+                '<button type="submit" class="etl-button" formaction="{}" aria-label="{}: {}">'
+                "{}</button>",
                 self.address(verb.name, pipeline),
+                verb.label,
+                pipeline.name,
                 verb.label,
             )
 

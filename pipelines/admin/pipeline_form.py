@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 else:
     PipelineModelForm = forms.ModelForm
 
+_SHRINK = gettext_lazy("Give a whole number from 0 to 99, or none for no limit.")
 _BATCH_SIZE = gettext_lazy("The batch size must be a whole number from 1 to 1,000,000.")
 
 
@@ -48,6 +49,7 @@ class PipelineForm(PipelineModelForm):
             "target_table": {
                 "required": gettext_lazy("Write the table as schema.table: analytics.film_dim.")
             },
+            "max_shrink_percent": dict.fromkeys(("invalid", "min_value"), _SHRINK),
             "batch_size": dict.fromkeys(("required", "invalid", "min_value"), _BATCH_SIZE),
         }
 

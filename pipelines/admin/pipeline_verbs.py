@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from pipelines import lifecycle
+from pipelines.admin import servers
 from pipelines.admin.verbs import Answer, Refused, Verb
 from pipelines.choices import Mode, Trigger
 from pipelines.models import Pipeline
@@ -81,6 +82,19 @@ def _reset(request: HttpRequest, pipeline: Pipeline) -> Answer:
         _("The checkpoint of “%(name)s” is reset: its next run reads everything.")
         % {"name": pipeline.name}
     )
+
+
+def _reconcile(_request: HttpRequest, pipeline: Pipeline) -> Answer:
+    counts = servers.compare(pipeline)
+    facts = {
+        "name": pipeline.name,
+        "source": formats.number_format(counts.source, force_grouping=True),
+        "target": formats.number_format(counts.target, force_grouping=True),
+    }
+    sentence = _("“%(name)s”: rows in the source %(source)s, in the target %(target)s.") % facts
+    if counts.difference == 0:
+        return Answer(sentence)
+    return Answer(sentence, (_("Source and target do not have as many rows."),))
 
 
 RUN = Verb(
@@ -166,7 +180,15 @@ RESET = Verb(
     question="admin/pipelines/pipeline/reset.html",
 )
 
-VERBS = (RUN, PAUSE, CANCEL, ENABLE, DISABLE, RESET)
+RECONCILE = Verb(
+    name="reconcile",
+    permission="reconcile",
+    label=gettext_lazy("Compare"),
+    icon="balance",
+    act=_reconcile,
+)
+
+VERBS = (RUN, PAUSE, CANCEL, RECONCILE, ENABLE, DISABLE, RESET)
 
 #: The one button of a row on the list: what people most likely want of it next.
 NEXT = {

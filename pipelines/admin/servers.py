@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from pipelines.admin.verbs import Refused
 from pipelines.choices import Mode, Publish
-from pipelines.models import Connection
+from pipelines.models import Connection, Pipeline
 from pipelines.secrets import WrongKey
-from runner import preflight
+from runner import preflight, reconcile
 
 
 def inspect(values: Mapping[str, Any]) -> preflight.Findings:
@@ -26,6 +28,18 @@ def test(connection: Connection) -> preflight.ConnectionReport:
         return preflight.test_connection(preflight.address_of(connection))
     except WrongKey as error:
         return preflight.ConnectionReport(ok=False, sentence=str(error))
+
+
+def compare(pipeline: Pipeline) -> reconcile.Counts:
+    """Count the query's rows and the table's, under a time limit. Raises Refused."""
+    try:
+        return reconcile.count(
+            reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
+        )
+    except reconcile.ReconcileFailed as failed:
+        raise Refused(failed.sentence) from failed
+    except WrongKey as error:
+        raise Refused(str(error)) from error
 
 
 def told(findings: preflight.Findings, values: Mapping[str, Any]) -> Iterator[str]:

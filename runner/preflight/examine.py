@@ -17,6 +17,10 @@ from runner.preflight.table import (
 from runner.preflight.values import Findings, Rejected
 from runner.statements import catalog, load
 
+#: Each table has these already: https://www.postgresql.org/docs/current/ddl-system-columns.html
+_SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
+_MOST_COLUMNS = 1600
+
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
@@ -91,12 +95,26 @@ def _with_order(
     return found, promise
 
 
+def _check_possible(columns: tuple[Column, ...]) -> None:
+    """What a query may return and a table cannot have."""
+    sentences = [
+        f"No table can have a column called “{column.name}”. Give it another name: … AS name."
+        for column in columns
+        if column.name in _SYSTEM_COLUMNS
+    ]
+    if len(columns) > _MOST_COLUMNS:
+        sentences.append(f"The query returns {len(columns):,} columns; a table has at most 1,600.")
+    if sentences:
+        raise Rejected({"source_query": sentences})
+
+
 def _creates(definition: Definition, columns: tuple[Column, ...], key: tuple[str, ...]) -> str:
     return load.create_table(definition.target_table, columns, key).as_string()
 
 
 def _check_creatable(target: Session, definition: Definition, columns: tuple[Column, ...]) -> None:
     check_may_create(target, definition.target_table)
+    _check_possible(columns)
     own = {c.type_name: c.name for c in columns if c.oid >= FIRST_USER_OID}
     unknown = target.execute(catalog.UNKNOWN_TYPES, [list(own)]).fetchall()
     if unknown:

@@ -89,6 +89,12 @@ def check_may_write(name: TableName, table: Table) -> None:
     Raises Rejected with the GRANTs to ask for.
     """
     facts = table.facts
+    if facts["filtered"]:
+        sentence = (
+            f"Row security hides rows of {name} from the target's role “{facts['role']}”, so a "
+            "load could not see what it did. Use a role with BYPASSRLS, or the owner without FORCE."
+        )
+        raise Rejected({FIELD: [sentence]})
     grants = []
     if not facts["reachable"]:
         grants.append(_grant("USAGE ON SCHEMA", name.schema, to=facts["role"]))

@@ -7,6 +7,7 @@ SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity,
     has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'SELECT') AS writable,
     has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') AS changeable,
     has_schema_privilege(n.oid, 'USAGE') AS reachable, current_user::text AS role,
+    row_security_active(c.oid) AS filtered,
     c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
         AS inherits,
     c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_heirs,

@@ -2,10 +2,13 @@
 
 import threading
 
+import psycopg
 import pytest
 
 from pipelines.models import Pipeline
-from tests.data.loading import Loads, gate_closed, meanwhile
+from runner import publish
+from tests import cluster
+from tests.data.loading import Loads, gate_closed, meanwhile, wait_for_session
 from tests.data.people import GATED, QUERY, change_source
 from tests.data.test_swap_keeps import portrait
 from tests.waiting import until
@@ -92,6 +95,13 @@ def test_what_hangs_on_a_table_is_intact_after_a_merge_or_replace(
     table.succeed(pipeline)
     assert table.assert_equal(QUERY) == 10
     assert table.leftovers() == []
+
+
+def test_a_publication_of_all_tables_counts_too(table: Loads) -> None:
+    with cluster.superuser(table.target.info.dbname) as superuser:
+        superuser.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    assert table.succeed(table.define(QUERY)).publish == "merge"
+    assert table.assert_equal(QUERY) == 10
 
 
 def test_a_partitioned_table_is_merged(people: Loads) -> None:
@@ -275,3 +285,51 @@ def test_a_foreign_key_of_a_partitioned_child_is_followed(orders: Loads) -> None
         " INSERT INTO analytics.parts VALUES (12)"
     )
     assert orders.fail(orders.define(QUERY)).error_class == "CascadeRefused"
+
+
+# Row security
+
+
+def test_a_table_whose_rows_are_hidden_from_the_role_is_refused(table: Loads) -> None:
+    """Its owner is filtered too where row security is forced: a load could not see what it did."""
+    table.target.execute(
+        "ALTER TABLE analytics.t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
+        " CREATE POLICY p ON analytics.t USING (id > 8)"
+    )
+    for fields in ({}, {"mode": "incremental", "incremental_key": "id"}):
+        run = table.fail(table.define(QUERY, **fields))
+        assert run.error_class == "Preflight"
+        assert "Row security" in run.error_message
+        assert run.rows_read == 0
+
+
+# Two at once
+
+
+def test_a_publish_waits_for_another_to_the_same_table(
+    table: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "LOCK_SECONDS", 0.2)
+    info = table.target.info
+    with psycopg.connect(info.dsn, password=info.password, autocommit=True) as rival:
+        rival.execute("BEGIN")
+        rival.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('etl_admin:publish:analytics.t', 0))"
+        )
+
+        def finish() -> None:
+            wait_for_session(table.target, "wait_event = 'advisory'")
+            rival.execute("COMMIT")
+
+        with meanwhile(finish):
+            table.succeed(table.define(QUERY, publish="merge"))
+    assert table.assert_equal(QUERY) == 10
+
+
+def test_a_query_may_read_the_table_that_it_replaces(table: Loads) -> None:
+    table.source_connection = table.target_connection
+    query = "SELECT id + 100 AS id, name, modified FROM analytics.t"
+    for method in ("swap", "merge", "replace"):
+        before = table.rows("SELECT id + 100 FROM analytics.t ORDER BY 1")
+        table.succeed(table.define(query, publish=method))
+        assert table.rows("SELECT id FROM analytics.t ORDER BY 1") == before

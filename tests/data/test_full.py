@@ -1,8 +1,12 @@
 """A full load: the table becomes the query's result at once, or nothing changes."""
 
+from typing import Any
+
 import pytest
 
 from pipelines.models import Pipeline
+from runner import moving, publish
+from tests import cluster
 from tests.data.loading import Loads
 from tests.data.people import QUERY, change_source
 
@@ -69,6 +73,27 @@ def test_a_new_table_steps_aside_for_names_that_are_taken(people: Loads) -> None
         "SELECT conname FROM pg_constraint"
         " WHERE conrelid = 'analytics.t'::regclass AND contype = 'p'"
     ) == [("t_pkey1",)]
+
+
+def test_a_new_table_gets_the_rights_that_its_schema_gives(people: Loads) -> None:
+    reader = cluster.own("reader")
+    with cluster.superuser() as superuser:
+        superuser.execute(f"CREATE ROLE {reader}")
+        try:
+            people.target.execute(
+                "ALTER DEFAULT PRIVILEGES IN SCHEMA analytics GRANT SELECT ON TABLES"
+                f" TO {reader}, PUBLIC"
+            )
+            people.succeed(people.define(QUERY))
+            people.succeed(people.define(QUERY))
+            assert people.rows(
+                f"SELECT has_table_privilege('{reader}', 'analytics.t', 'SELECT'),"
+                " (SELECT count(*)::int FROM pg_class, aclexplode(relacl) a"
+                " WHERE oid = 'analytics.t'::regclass AND grantee = 0)"
+            ) == [(True, 1)]
+        finally:
+            people.target.execute("DROP SCHEMA analytics CASCADE")
+            superuser.execute(f"DROP ROLE {reader}")
 
 
 def test_a_created_table_is_swapped_by_the_next_run(people: Loads) -> None:
@@ -246,6 +271,20 @@ def test_a_row_that_does_not_fit_changes_nothing(table: Loads) -> None:
         assert run.sqlstate == "23514"
         assert "person 7" not in run.error_message
         assert table.rows("TABLE analytics.t") == before
+
+
+@pytest.mark.parametrize("method", ["swap", "merge", "replace"])
+def test_a_staging_table_that_lost_rows_is_not_published(
+    table: Loads, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def lose_a_row(session: Any, fence: Any, staged: Any) -> int:
+        session.execute(f"DELETE FROM etl.{staged.staging.name} WHERE id = 3")
+        return publish.publish_staged(session, fence, staged)
+
+    monkeypatch.setattr(moving, "publish_staged", lose_a_row)
+    run = table.put_off(table.define(QUERY, publish=method))
+    assert run.error_class == "StagingLost"
+    assert table.rows("SELECT DISTINCT name FROM analytics.t") == [("old",)]
 
 
 @pytest.mark.parametrize("method", ["merge", "replace"])

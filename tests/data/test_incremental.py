@@ -10,10 +10,11 @@ import psycopg
 import pytest
 
 from pipelines import lifecycle
-from pipelines.models import Pipeline, RunEvent
+from pipelines.models import Pipeline, PipelineRun, RunEvent
 from pipelines.states import PipelineStatus
+from runner.control import Control, clock
 from tests import cluster
-from tests.data.loading import Loads
+from tests.data.loading import LEASE, Loads
 from tests.waiting import until
 
 QUERY = "SELECT id, name, modified FROM s"
@@ -178,7 +179,7 @@ def test_equal_values_pass_from_one_run_to_the_next(loads: Loads) -> None:
     )
     pipeline = loads.follow(QUERY, batch_size=1000)
     for batches in range(3):
-        run = _pause_after(loads, pipeline, batches=1)
+        run = one_batch(loads, pipeline)
         assert run.rows_read == 1000
         assert run.resumed == (batches > 0)
         if batches < 2:
@@ -192,31 +193,30 @@ def test_equal_values_pass_from_one_run_to_the_next(loads: Loads) -> None:
     assert loads.assert_equal(QUERY) == 3005
 
 
-def _pause_after(loads: Loads, pipeline: Pipeline, *, batches: int) -> Any:
-    """A run that is asked to pause from the start and sees it after its first batches."""
+class Pausing(Control):
+    """Wants a pause as soon as one batch is committed."""
+
+    @property
+    def pause(self) -> bool:  # type: ignore[override]
+        return self.progress.batches > 0
+
+    @pause.setter
+    def pause(self, value: bool) -> None:
+        """What a heartbeat would write does not matter."""
+
+
+def one_batch(loads: Loads, pipeline: Pipeline) -> PipelineRun:
+    """A run that is paused after its first batch."""
     held = loads.claim(pipeline)
     lifecycle.request_pause(pipeline.pk, by=None)
-    control = loads.control()
-    control.pause_after = batches  # type: ignore[attr-defined]
-
-    class Pausing(type(control)):  # type: ignore[misc]
-        @property
-        def pause(self) -> bool:
-            return self.progress.batches >= self.pause_after
-
-        @pause.setter
-        def pause(self, value: bool) -> None:
-            pass
-
-    control.__class__ = Pausing
-    return loads.execute(held, control)
+    return loads.execute(held, Pausing(lease=LEASE, trusted_until=clock() + LEASE))
 
 
 def test_composite_keys_break_ties_column_by_column(loads: Loads) -> None:
     query = "SELECT a, b, c, v, modified FROM s"
     loads.source.execute(
-        f"CREATE TABLE s AS SELECT g % 7 AS a, 'k' || g % 11 AS b, g AS c, md5(g::text) AS v, {START}"
-        " + (g % 3) * interval '1 us' AS modified FROM generate_series(1, 900) g"
+        "CREATE TABLE s AS SELECT g % 7 AS a, 'k' || g % 11 AS b, g AS c, md5(g::text) AS v,"
+        f" {START} + (g % 3) * interval '1 us' AS modified FROM generate_series(1, 900) g"
     )
     pipeline = loads.follow(query, key_columns=["b", "a", "c"], batch_size=101)
     run = loads.succeed(pipeline)
@@ -259,19 +259,43 @@ def test_a_target_with_fewer_digits_does_not_move_the_position(loads: Loads) -> 
 @pytest.mark.parametrize(
     ("kind", "values", "shown"),
     [
-        ("timestamptz", ["2026-01-01 00:00:00.000001+00", "2026-01-01 00:00:00.000002+00"], "2026-01-01T00:00:00.000002Z"),
-        ("timestamptz(0)", ["2026-01-01 00:00:01+00", "2026-01-01 00:00:02+00"], "2026-01-01T00:00:02Z"),
+        (
+            "timestamptz",
+            ["2026-01-01 00:00:00.000001+00", "2026-01-01 00:00:00.000002+00"],
+            "2026-01-01T00:00:00.000002Z",
+        ),
+        (
+            "timestamptz(0)",
+            ["2026-01-01 00:00:01+00", "2026-01-01 00:00:02+00"],
+            "2026-01-01T00:00:02Z",
+        ),
         ("timestamptz", ["4713-01-01 00:00:00+00 BC", "0001-01-01 00:00:00+00"], None),
-        ("timestamp", ["2026-01-01 00:00:00.000001", "2026-01-01 00:00:00.000002"], "2026-01-01T00:00:00.000002"),
+        (
+            "timestamp",
+            ["2026-01-01 00:00:00.000001", "2026-01-01 00:00:00.000002"],
+            "2026-01-01T00:00:00.000002",
+        ),
         ("date", ["2026-01-01", "2026-01-02"], "2026-01-02"),
         ("smallint", ["-32768", "0", "32767"], "32767"),
         ("integer", ["-5", "2147483647"], "2147483647"),
-        ("bigint", ["9007199254740992", "9007199254740993", "9223372036854775807"], "9223372036854775807"),
-        ("numeric", ["-1e30", "0.1000000000000000055", "0.10000000000000001", "1e40"], "10000000000000000000000000000000000000000"),
+        (
+            "bigint",
+            ["9007199254740992", "9007199254740993", "9223372036854775807"],
+            "9223372036854775807",
+        ),
+        (
+            "numeric",
+            ["-1e30", "0.1000000000000000055", "0.10000000000000001", "1e40"],
+            "10000000000000000000000000000000000000000",
+        ),
         ("numeric(20,3)", ["1.000", "1.001"], "1.001"),
         ("double precision", ["0.1", "0.30000000000000004", "1e308"], "1e+308"),
         ("real", ["0.1", "0.2", "3.4e38"], "3.4e+38"),
-        ("uuid", ["00000000-0000-0000-0000-000000000001", "f0000000-0000-0000-0000-000000000000"], "f0000000-0000-0000-0000-000000000000"),
+        (
+            "uuid",
+            ["00000000-0000-0000-0000-000000000001", "f0000000-0000-0000-0000-000000000000"],
+            "f0000000-0000-0000-0000-000000000000",
+        ),
         ("text", ["", "a'b\\c\n\t%s", "ж"], None),
         ("varchar(40)", ["a", "B", "c"], None),
         ("char(5)", ["a", "b  "], None),
@@ -283,7 +307,7 @@ def test_a_target_with_fewer_digits_does_not_move_the_position(loads: Loads) -> 
         ("time", ["00:00:00", "23:59:59.999999"], "23:59:59.999999"),
         ("bytea", ["\\x00", "\\xff"], None),
     ],
-)  # fmt: skip
+)
 def test_every_ordered_type_can_be_the_incremental_key(
     loads: Loads, kind: str, values: list[str], shown: str | None
 ) -> None:
@@ -429,7 +453,8 @@ def test_wider_types_of_the_target_hold_the_values(loads: Loads) -> None:
         f" ({START} + g * interval '1 s')::timestamptz(0) AS modified FROM generate_series(1, 9) g"
     )
     loads.target.execute(
-        "CREATE TABLE analytics.t (modified timestamptz, name text, n bigint, id bigint PRIMARY KEY)"
+        "CREATE TABLE analytics.t"
+        " (modified timestamptz, name text, n bigint, id bigint PRIMARY KEY)"
     )
     query = "SELECT id, n, name, modified FROM s"
     pipeline = loads.follow(query, batch_size=4)
@@ -616,6 +641,19 @@ def _said(run: Any) -> list[bool]:
 # What may be read: L and H
 
 
+def test_a_source_that_went_back_in_time_is_noticed(feed: Loads) -> None:
+    """As after a restore from a backup: what comes next would be before the position."""
+    pipeline = define(feed)
+    feed.succeed(pipeline)
+    assert "reset the checkpoint" not in _message(feed.succeed(pipeline))
+    feed.source.execute("DELETE FROM s WHERE id > 60")
+    assert "reset the checkpoint" in _message(feed.succeed(pipeline))
+
+
+def _message(run: Any) -> str:
+    return str(RunEvent.objects.get(run=run, event="finish").message)
+
+
 def test_a_row_that_commits_late_arrives_in_a_later_run(feed: Loads, source_url: str) -> None:
     pipeline = define(feed, late_margin=None)
     with psycopg.connect(source_url) as late:
@@ -685,6 +723,19 @@ def test_a_late_margin_reads_again_and_never_moves_back(feed: Loads) -> None:
     run = feed.succeed(pipeline)
     assert feed.checkpoint(pipeline)["key_text"] == ["502"]
     assert feed.state(pipeline).last_processed_id == "502"
+
+
+def test_a_pause_while_rows_are_read_again_does_not_move_the_position_back(feed: Loads) -> None:
+    pipeline = define(feed, late_margin="30 seconds")
+    feed.succeed(pipeline)
+    before = feed.checkpoint(pipeline)
+
+    run = one_batch(feed, pipeline)
+
+    assert (run.status, run.rows_read) == ("PAUSED", 7)
+    after = feed.checkpoint(pipeline)
+    assert (after["cursor_text"], after["key_text"]) == (before["cursor_text"], ["100"])
+    assert feed.state(pipeline).last_processed_id == "100"
 
 
 def test_a_margin_for_numbers_is_a_number(loads: Loads) -> None:

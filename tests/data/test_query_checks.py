@@ -492,6 +492,18 @@ def test_what_will_be_created_is_shown(check: Check) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["ctid", "xmin", "tableoid"])
+def test_a_name_that_postgresql_keeps_for_itself_is_refused(
+    refused: Refused, schema: Session, name: str
+) -> None:
+    assert f"“{name}”" in refused(f"SELECT 'x'::text AS {name}")["source_query"][0]
+
+
+def test_more_columns_than_a_table_can_have_are_refused(refused: Refused, schema: Session) -> None:
+    columns = ", ".join(f"{n} AS c{n}" for n in range(1601))
+    assert "1,600" in refused(f"SELECT {columns}")["source_query"][0]
+
+
 # What the target's role may do
 
 

@@ -41,6 +41,7 @@ class Command(BaseCommand):
 
 
 def _work(*, once: bool, parent: int | None) -> bool:
+    from pipelines.installation import Moved
     from runner import signals, worker
 
     with signals.listening() as wishes:
@@ -52,13 +53,33 @@ def _work(*, once: bool, parent: int | None) -> bool:
             raise CommandError(
                 f"The metadata database cannot be used: {str(error).strip()}"
             ) from None
+        except Moved as moved:
+            raise CommandError(str(moved)) from None
 
 
 def _supervise(count: int, *, once: bool) -> bool:
     from runner import processes, signals
 
+    _refuse_a_copy()
     with signals.listening(to_children=True) as wishes:
         return processes.Parent(count, wishes, once=once).run()
+
+
+def _refuse_a_copy() -> None:
+    """Each worker asks for itself; here the sentence is said once, and no worker is started."""
+    from django.db import connection
+
+    from pipelines import installation
+    from runner.worker import AWAY
+
+    try:
+        installation.check()
+    except installation.Moved as moved:
+        raise CommandError(str(moved)) from None
+    except AWAY:
+        pass  # the workers wait for it to come back
+    finally:
+        connection.close()
 
 
 def _count(text: str) -> int:

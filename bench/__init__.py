@@ -1,0 +1,1 @@
+"""Measurements, not tests: ratios of figures taken in one run on one machine (`make bench`)."""

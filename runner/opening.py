@@ -1,0 +1,75 @@
+"""Signing in to a server without standing still; what a session then does is in `connections`."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from threading import Thread
+from typing import Any, TypeVar
+
+import psycopg
+
+from runner.errors import Side, classify_connect
+from runner.plan import Address
+
+S = TypeVar("S", bound=psycopg.Connection[Any])
+
+CONNECT_SECONDS = 10
+_INTERVAL = 0.5
+
+
+def sign_in(
+    kind: type[S], address: Address, *, side: Side, name: str, tick: Callable[[], None]
+) -> S:
+    """A session on a thread of its own until it is there, because libpq waits longer than a tick.
+
+    Raises RunError, and what `tick` raises; then whatever still comes of it is closed.
+    """
+    opening: Future[S] = Future()
+    words = (opening, kind, address, name)
+    Thread(target=_open_into, args=words, name="sign in", daemon=True).start()
+    try:
+        while not wait([opening], timeout=_INTERVAL).done:
+            tick()
+    except BaseException:
+        opening.add_done_callback(_close_unwanted)
+        raise
+    try:
+        return opening.result()
+    except psycopg.OperationalError as error:
+        raise classify_connect(error, side, address.name) from error
+
+
+def _open_into(opening: Future[S], kind: type[S], address: Address, name: str) -> None:
+    try:
+        session = _open(kind, address, name)
+    except BaseException as error:  # raised where it is waited for
+        opening.set_exception(error)
+    else:
+        opening.set_result(session)
+
+
+def _close_unwanted(opening: Future[S]) -> None:
+    if opening.exception() is None:
+        opening.result().close()
+
+
+def _open(kind: type[S], address: Address, name: str) -> S:
+    return kind.connect(
+        host=address.host,
+        port=address.port,
+        dbname=address.dbname,
+        user=address.user,
+        password=address.password,
+        sslmode=address.sslmode,
+        application_name=name,
+        client_encoding="UTF8",
+        connect_timeout=CONNECT_SECONDS,
+        keepalives=1,
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
+        tcp_user_timeout=60_000,
+        # No password file of the machine we run on may change as whom we connect.
+        passfile="/nonexistent/etl_admin",
+        autocommit=True,
+        prepare_threshold=None,
+    )

@@ -1,0 +1,202 @@
+"""The admin in a real browser: from signing in to rows that moved, nothing amiss on the way."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from pipelines.models import Connection, Pipeline, PipelineRun, Worker
+from tests.factories import PASSWORD, UserFactory
+from tests.whole.admin_pages import listing, page
+
+pytestmark = pytest.mark.browser
+
+DEBIANS = Path("/usr/bin/chromium")
+# A browser that phones home would fail the test that nothing leaves the machine.
+QUIET = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's chromium, or the one that Playwright has installed.
+
+    Playwright's event loop lives in this thread, and must not keep the tests from the ORM.
+    """
+    own = str(DEBIANS) if DEBIANS.exists() else None
+    arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else QUIET
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        started = playwright.chromium.launch(executable_path=own, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser, live_server) -> Iterator[Page]:
+    """A signed-in administrator's tab; at the end nothing may have gone wrong in it."""
+    UserFactory(username="anna", groups=["administrator"])
+    context = browser.new_context(base_url=live_server.url, locale="en-US")
+    opened = context.new_page()
+    amiss = _watch(opened, live_server.url)
+    opened.goto("/admin/")
+    opened.get_by_label("Username").fill("anna")
+    opened.get_by_label("Password").fill(PASSWORD)
+    opened.get_by_role("button", name="Log in").click()
+    expect(opened.get_by_role("link", name="Overview").first).to_be_visible()
+    yield opened
+    opened.wait_for_load_state("networkidle")
+    context.close()
+    assert amiss == []
+
+
+def _watch(opened: Page, site: str) -> list[str]:
+    amiss: list[str] = []
+    opened.on("pageerror", lambda error: amiss.append(f"script: {error}"))
+    opened.on("requestfailed", lambda request: amiss.append(f"failed: {request.url}"))
+    opened.on(
+        "console",
+        lambda message: (
+            message.type in ("error", "warning") and amiss.append(f"console: {message.text}")
+        ),
+    )
+    opened.on(
+        "response",
+        lambda answer: answer.status >= 400 and amiss.append(f"{answer.status}: {answer.url}"),
+    )
+    opened.on(
+        "request",
+        lambda request: (
+            not request.url.startswith((site, "data:", "blob:"))
+            and amiss.append(f"elsewhere: {request.url}")
+        ),
+    )
+    return amiss
+
+
+def test_a_newcomer_adds_a_connection_and_a_pipeline_and_sees_rows_move(
+    tab, source, source_url, target, work_once
+):
+    source.execute("CREATE SCHEMA content; CREATE TABLE content.film (id int, title text)")
+    source.execute("INSERT INTO content.film SELECT n, 'Film ' || n FROM generate_series(1, 42) n")
+    target.execute("CREATE SCHEMA analytics")
+    address = urlsplit(source_url)
+
+    tab.get_by_role("link", name="Add connection").click()
+    tab.get_by_label("Name").fill("shop")
+    tab.get_by_label("Host").fill(address.hostname)
+    tab.get_by_label("Port").fill(str(address.port))
+    tab.get_by_label("Database").fill(address.path.lstrip("/"))
+    tab.get_by_label("User").fill(address.username)
+    tab.get_by_label("Password").fill(address.password)
+    tab.get_by_label("TLS").select_option("disable")
+    tab.get_by_role("button", name="Save").click()
+    tab.get_by_role("button", name="Test").click()
+    expect(tab.get_by_text("Connected: PostgreSQL")).to_be_visible()
+
+    tab.goto("/admin/")
+    tab.get_by_role("link", name="Create pipeline").click()
+    tab.get_by_label("Name").fill("films")
+    tab.get_by_label("Source connection").select_option(label="shop")
+    tab.get_by_label("Source query").fill("SELECT id, titel FROM content.film")
+    tab.get_by_label("Target table").fill("analytics.film")
+    tab.get_by_label("Key columns").fill("id")
+    tab.get_by_role("button", name="Save").click()
+    expect(tab.get_by_text('column "titel" does not exist')).to_be_visible()
+    tab.get_by_label("Source query").fill("SELECT id, title FROM content.film")
+    tab.get_by_role("button", name="Save").click()
+    expect(tab.get_by_text("the first run makes it, with 2 columns")).to_be_visible()
+
+    tab.get_by_role("button", name="Run").click()
+    expect(tab.get_by_text("A run of “films” is requested.")).to_be_visible()
+    assert work_once() is True
+    tab.reload()
+    expect(tab.get_by_text("The last run ended well")).to_be_visible()
+    expect(tab.get_by_role("cell", name="42").first).to_be_visible()
+    assert target.execute("SELECT count(*) FROM analytics.film").fetchone() == (42,)
+
+
+def test_verbs_are_asked_from_the_list(tab, target):
+    target.execute("CREATE SCHEMA analytics")
+    default = Connection.objects.get(name="default")
+    for name in ("one", "two", "three"):
+        Pipeline.objects.create(
+            name=name,
+            source_connection=default,
+            target_connection=default,
+            source_query="SELECT 1 AS id",
+            target_table=f"analytics.{name}",
+        )
+
+    tab.get_by_role("link", name="Pipelines").first.click()
+    tab.get_by_role("row", name="three").get_by_role("button", name="Run").click()
+    expect(tab.get_by_text("A run of “three” is requested.")).to_be_visible()
+    for name in ("one", "two", "three"):
+        tab.get_by_role("row", name=name).get_by_role("checkbox").check()
+    tab.get_by_label("Select action to run").select_option("cancel")
+    tab.locator("button[name=index]").click()
+
+    expect(tab.get_by_text("1 pipeline is cancelled")).to_be_visible()
+    expect(tab.get_by_text("“one”: There is nothing to cancel")).to_be_visible()
+    expect(tab.get_by_text("“two”: There is nothing to cancel")).to_be_visible()
+    assert set(Pipeline.objects.values_list("status", flat=True)) == {"IDLE"}
+
+
+def test_a_checkpoint_is_reset_after_a_question(tab, work_once, target):
+    target.execute("CREATE SCHEMA analytics")
+    default = Connection.objects.get(name="default")
+    pipeline = Pipeline.objects.create(
+        name="more",
+        mode="incremental",
+        incremental_key="id",
+        key_columns=["id"],
+        source_connection=default,
+        target_connection=default,
+        source_query="SELECT n AS id FROM generate_series(1, 7) AS n",
+        target_table="analytics.more",
+    )
+    tab.goto(page(pipeline))
+    tab.get_by_role("button", name="Run").click()
+    assert work_once() is True
+    tab.reload()
+
+    tab.get_by_role("link", name="Reset checkpoint").click()
+    tab.get_by_role("button", name="Reset checkpoint").click()
+
+    expect(tab.get_by_text("its next run reads everything")).to_be_visible()
+    expect(tab.get_by_text("None yet: the next run reads everything.")).to_be_visible()
+
+
+def test_every_page_opens_without_a_complaint(tab, work_once, target):
+    target.execute("CREATE SCHEMA analytics")
+    default = Connection.objects.get(name="default")
+    for name, query in (("good", "SELECT 1 AS id"), ("bad", "SELECT 1/0 AS id")):
+        made = Pipeline.objects.create(
+            name=name,
+            source_connection=default,
+            target_connection=default,
+            source_query=query,
+            target_table=f"analytics.{name}",
+        )
+        tab.goto(page(made))
+        tab.get_by_role("button", name="Run").click()
+        work_once()
+
+    models = (Pipeline, PipelineRun, Connection, Worker)
+    paths = ["/admin/", "/admin/auth/user/", "/admin/auth/user/add/", "/admin/auth/group/"]
+    paths += ["/admin/knox/authtoken/", "/admin/password_change/"]
+    paths += [listing(model) for model in models]
+    paths += [listing(Pipeline, "add"), listing(Connection, "add")]
+    paths += [page(row) for model in models for row in model.objects.all()]
+    paths += [page(row, "delete") for row in Pipeline.objects.all()]
+
+    for path in paths:
+        tab.goto(path)
+        assert tab.title(), path
