@@ -1,4 +1,4 @@
-"""Takes the README's pictures from a running demo: `python docs/make_images.py ADDRESS PASSWORD`."""
+"""Takes pictures of a running demo: `python docs/make_images.py ADDRESS PASSWORD`."""
 
 import sys
 from pathlib import Path
