@@ -117,7 +117,7 @@ def _checked(session: Session, column: Column, margin: str) -> str | None:
     ).format(margin, sql.SQL(kind), sql.SQL(column.type_name))
     try:
         zero, positive, _ = session.execute(statement).fetchone() or (False, False, None)
-    except psycopg.Error:
+    except (psycopg.DataError, psycopg.ProgrammingError):  # a lost session says nothing of it
         raise Rejected({"late_margin": [_bad_margin(column)]}) from None
     if not zero and not positive:
         raise Rejected({"late_margin": ["The late margin cannot be negative."]})

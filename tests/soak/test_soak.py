@@ -53,7 +53,7 @@ EXPECTED = {
 
 
 @pytest.mark.soak
-def test_after_hours_of_faults_every_row_is_there_once(ground: Ground) -> None:
+def test_after_hundreds_of_faults_every_row_is_there_once(ground: Ground) -> None:
     seed = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(10**9))
     print(f"SOAK_SEED={seed}", flush=True)
     ground.source.execute(
@@ -70,7 +70,7 @@ def test_after_hours_of_faults_every_row_is_there_once(ground: Ground) -> None:
     for thread in (*writers, reader):
         thread.start()
 
-    _trouble(mischief)
+    _trouble(mischief, random.Random(seed))
     for writer in writers:
         writer.stopping.set()
     for writer in writers:
@@ -86,7 +86,8 @@ def test_after_hours_of_faults_every_row_is_there_once(ground: Ground) -> None:
     print(f"faults: {dict(mischief.done)}")
     print(f"rows: {_rows()}, runs: {PipelineRun.objects.count()}, failures: {dict(failures)}")
     print(f"transactions: {sum(writer.committed for writer in writers)}, looks: {reader.looks}")
-    assert set(failures) <= EXPECTED, failures
+    strange = PipelineRun.objects.exclude(error_class__in={"", *EXPECTED})
+    assert list(strange.values_list("error_class", "error_message")) == []
     assert [writer.failure for writer in writers] == [None] * WRITERS
     assert reader.mixtures == []
     assert mischief.bad_ends == []
@@ -96,7 +97,7 @@ def test_after_hours_of_faults_every_row_is_there_once(ground: Ground) -> None:
     assert mischief.stop_all() == [0, 0, 0]
 
 
-def _trouble(mischief: Mischief) -> None:
+def _trouble(mischief: Mischief, dice: random.Random) -> None:
     """Runs are asked for, and a fault strikes, until there was enough of everything."""
     began = said = time.monotonic()
     rest = threading.Event()
@@ -114,7 +115,7 @@ def _trouble(mischief: Mischief) -> None:
         except DatabaseError:
             connection.close()
         mischief.keep_three()
-        rest.wait(random.uniform(0.2, 1.5))
+        rest.wait(dice.uniform(0.2, 1.5))
         mischief.strike()
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from enum import Enum
 
 HOST = "127.0.0.1"
+COMMIT = b"COMMIT\0"
 _CHUNK = 256 * 1024
 _TURN_SECONDS = 0.02
 # A lost answer: the server has had this long to commit before the client hears that it is alone.
@@ -37,6 +38,7 @@ class Proxy:
         self._pairs: set[Pair] = set()
         self._lock = threading.Lock()
         self.at_commit = AtCommit.PASS
+        self.word = COMMIT
         self.stalled = threading.Event()
         self.through = threading.Event()
         self.refusing = threading.Event()
@@ -53,10 +55,11 @@ class Proxy:
         self.through.set()
         self.cut()
 
-    def arm(self, what: AtCommit) -> None:
-        """Interfere with the next COMMIT; `met` is set when it came."""
+    def arm(self, what: AtCommit, *, word: bytes = COMMIT) -> None:
+        """Interfere with the next COMMIT, or whatever has `word` in it; `met` is set by it."""
         self.met.clear()
         self.through.clear()
+        self.word = word
         self.at_commit = what
 
     def let_through(self) -> None:
@@ -178,7 +181,7 @@ class Pair:
             while self._proxy.outliving.is_set() and not self._over.is_set():
                 self._over.wait(_TURN_SECONDS)
             return False
-        if self._proxy.at_commit is not AtCommit.PASS and b"COMMIT\0" in data:
+        if self._proxy.at_commit is not AtCommit.PASS and self._proxy.word in data:
             return self._commit(data, self._proxy.take_commit())
         self._server.sendall(data)
         return True

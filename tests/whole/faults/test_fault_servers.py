@@ -12,7 +12,8 @@ from pipelines.states import RunStatus
 from tests.control.standing import status
 from tests.waiting import until
 from tests.whole.faults import points
-from tests.whole.faults.ground import TABLE, Ground
+from tests.whole.faults.ground import COLUMNS, TABLE, Ground
+from tests.whole.faults.proxy import AtCommit
 
 LOST = "OperationalError"
 
@@ -89,6 +90,25 @@ def test_an_incremental_load_goes_on_from_its_checkpoint_after_a_crash_of_the_ta
     ground.until(pipeline, "IDLE", "FAILED")
     last = pipeline.runs.order_by("generation").last()
     assert (last.resumed, last.rows_read) == (True, 30), ground.story(pipeline)
+    ground.settle(pipeline)
+
+
+@pytest.mark.parametrize("word", ["DECLARE", "NULL::bigint", "COPY ("])
+def test_a_source_that_is_lost_in_preflight_is_no_fault_of_the_definition(
+    ground: Ground, word: str
+) -> None:
+    ground.fill()
+    pipeline = ground.pipeline("incremental", incremental_key="number", late_margin="5")
+    Pipeline.objects.update(
+        source_query=f"SELECT {COLUMNS}, id::bigint AS number FROM public.things"
+    )
+    ground.target.execute(f"ALTER TABLE {TABLE} ADD COLUMN number bigint")
+    ground.servers.source.proxy.arm(AtCommit.BEFORE, word=word.encode())
+    ground.start()
+    ground.ask(pipeline)
+
+    assert until_failed_once(ground, pipeline) == LOST
+    ground.until(pipeline, "IDLE", "FAILED")
     ground.settle(pipeline)
 
 
