@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import psycopg
 from django.conf import settings
@@ -95,7 +94,7 @@ class Execution:
             self._rescue()
             if self.settled:
                 return
-            fence.drop_abandoned()
+            fence.drop_abandoned(lifecycle.ended)
             self.control.progress.phase = "preflight"
             with reading(definition.source, tick=tick, patience=patience) as source:
                 moving = Moving(
@@ -207,9 +206,10 @@ class Execution:
         if delay is None:
             self._settle(lambda: lifecycle.fail(self.held, self._result(), _failure(error)))
             return False
-        failure = _failure(error, again=datetime.now(UTC) + timedelta(seconds=delay))
         self._settle(
-            lambda: lifecycle.retry_or_pause(self.held, self._result(), failure, seconds=delay)
+            lambda: lifecycle.retry_or_pause(
+                self.held, self._result(), _failure(error), seconds=delay
+            )
         )
         return False
 
@@ -265,11 +265,8 @@ def _rejection(error: Rejected) -> RunError:
     return RunError(" ".join(sentences), error_class="Preflight")
 
 
-def _failure(error: RunError, again: datetime | None = None) -> Failure:
-    sentence = error.sentence
-    if again is not None:
-        sentence += f" Next try at {again:%Y-%m-%d %H:%M:%S} UTC."
-    return Failure(sentence=sentence, error_class=error.error_class, sqlstate=error.sqlstate)
+def _failure(error: RunError) -> Failure:
+    return Failure(sentence=error.sentence, error_class=error.error_class, sqlstate=error.sqlstate)
 
 
 _UNKNOWN = RunError(

@@ -1,17 +1,19 @@
 """Our row in the target's `checkpoint` table: the fence, positions, and staging names."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from psycopg.generators import copy_end
 from psycopg.pq import TransactionStatus
 
 from pipelines.names import TableName
 from runner.connections import Session
-from runner.control import Fenced
+from runner.control import Fenced, Interruption
 from runner.errors import RunError, UnknownOutcome, is_lost_connection
 from runner.plan import Checkpoint, Identity, Position
 from runner.statements import checkpoint, load
@@ -19,6 +21,14 @@ from runner.statements import checkpoint, load
 #: How long a batch that is committing may take until its backend, if a lost worker's, is ended.
 LOCK_SECONDS = 5
 DROP_LOCK_SECONDS = 2
+
+
+#: Of loads, given as pipeline and generation, those whose claim has ended.
+IsOver = Callable[[list[tuple[UUID, int]]], list[tuple[UUID, int]]]
+
+
+def _never(_loads: list[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
+    return []
 
 
 class TargetAhead(Exception):
@@ -201,6 +211,24 @@ class Fence:
             raise Fenced
         self.seq = self.rows = 0
 
+    def discard(self) -> None:
+        """The load failed: drop its staging table, or leave it to a later claim. Raises nothing."""
+        if self.session.closed:
+            return
+        with suppress(psycopg.Error, Interruption):
+            self._end_copy()
+            self.rollback()
+            self.session.execute(
+                checkpoint.unstage(self._state), [self.identity.pipeline, self.identity.generation]
+            )
+            self._drop(self.staging_name())
+
+    def _end_copy(self) -> None:
+        """A source that failed in the middle of a batch leaves the target waiting for rows."""
+        if self.session.info.transaction_status == TransactionStatus.ACTIVE:
+            with suppress(psycopg.errors.QueryCanceled):
+                self.session.wait(copy_end(self.session.pgconn, b"the load failed"))
+
     def staging_name(self) -> TableName:
         """One per generation, so that a worker taken for dead cannot touch ours."""
         me = self.identity
@@ -210,8 +238,16 @@ class Fence:
     def _staging_prefix(self) -> str:
         return f"stg_{self.identity.installation.hex[:8]}_"
 
-    def drop_abandoned(self) -> None:
-        """Drop staging tables of this installation that no checkpoint names any more."""
+    def drop_abandoned(self, is_over: IsOver = _never) -> None:
+        """Drop staging tables of this installation that nobody will finish.
+
+        No checkpoint names them any more, or `is_over` says that the load that was named ended
+        without its worker being able to say so here.
+        """
+        named = self.session.execute(checkpoint.staged(self._state), [self.identity.installation])
+        for load_of in is_over([(uid, generation) for uid, generation in named.fetchall()]):
+            # Under the generation: a load that began since then is left alone.
+            self.session.execute(checkpoint.unstage(self._state), load_of)
         statement = checkpoint.abandoned_staging(self._state)
         rows = self.session.execute(statement, [self._staging_prefix()]).fetchall()
         for (name,) in rows:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+import psycopg
+
 from pipelines.names import TableName
 from runner.connections import Session
 from runner.control import Control
@@ -37,6 +39,13 @@ class Moving:
 
     def full(self) -> None:
         """Stage the whole result, then publish it. Raises what its steps raise."""
+        try:
+            self._full()
+        except (RunError, psycopg.Error):
+            self.fence.discard()
+            raise
+
+    def _full(self) -> None:
         staged = self._stage()
         statement = queries.copy_all(self.examined.query, self.columns, binary=self.examined.binary)
         self.control.progress.phase = "load"

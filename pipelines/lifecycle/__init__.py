@@ -6,6 +6,7 @@ Nothing else writes a lifecycle column. The moves are those of `states.MOVES`.
 from pipelines.lifecycle.claims import (
     adopt_generation,
     claim,
+    ended,
     pause_unclaimed,
     postpone_rescue,
     replace_lost_run,
@@ -50,6 +51,7 @@ __all__ = [
     "claim",
     "delete",
     "edit",
+    "ended",
     "fail",
     "finish",
     "hand_back",

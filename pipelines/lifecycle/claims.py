@@ -101,6 +101,27 @@ def adopt_generation(held: Claim, generation: int) -> Claim:
     return replace(held, generation=generation)
 
 
+def ended(loads: list[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
+    """Of these claims (pipeline, generation), the ones that are settled or whose pipeline is gone.
+
+    A later claim that is not settled tells nothing of an earlier one, whose worker may be frozen.
+    """
+    if not loads:
+        return []
+    known = {
+        pk: (generation, status)
+        for pk, generation, status in Pipeline.objects.filter(
+            pk__in=[pipeline for pipeline, _ in loads]
+        ).values_list("pk", "generation", "status")
+    }
+    return [
+        (pipeline, generation)
+        for pipeline, generation in loads
+        if pipeline not in known
+        or (known[pipeline][0] == generation and known[pipeline][1] not in ACTIVE)
+    ]
+
+
 def _begin(taken: Any, worker: UUID) -> Claim:
     """What follows the claim in its transaction: the definition frozen, a run, an event."""
     was = PipelineStatus(taken.was)

@@ -3,6 +3,7 @@
 Each verb guards by id, generation and status; a lost guard is Superseded.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from django.db import transaction
@@ -20,7 +21,7 @@ from pipelines.lifecycle.guard import (
     wake,
 )
 from pipelines.lifecycle.values import Claim, Failure, Result
-from pipelines.models import PipelineRun, PipelineState
+from pipelines.models import Pipeline, PipelineRun, PipelineState
 from pipelines.states import Move, RunStatus
 
 
@@ -103,7 +104,16 @@ def hand_back(held: Claim, result: Result) -> None:
 def _end(held: Claim, result: Result, failure: Failure | None, *ways: Way) -> None:
     with transaction.atomic():
         move = settle(held, *ways)
+        if failure is not None and move.event == "retry":
+            failure = _with_next_try(held, failure)
         _close(held, move, result, failure if move.run == RunStatus.FAILED else None)
+
+
+def _with_next_try(held: Claim, failure: Failure) -> Failure:
+    """When, by the clock that decides it; only a pipeline that really waits for it says so."""
+    due = Pipeline.objects.values_list("next_attempt_at", flat=True).get(pk=held.pipeline.pk)
+    sentence = f"{failure.sentence} Next try at {due:%Y-%m-%d %H:%M:%S} UTC."
+    return replace(failure, sentence=sentence)
 
 
 def _close(held: Claim, move: Move, result: Result, failure: Failure | None) -> None:

@@ -147,6 +147,22 @@ def phase(schema: str) -> sql.Composed:
     ).format(sql.Identifier(schema, "checkpoint"))
 
 
+def staged(schema: str) -> sql.Composed:
+    """Every staging table that a checkpoint names, as uid and generation. Parameter: installation."""
+    return sql.SQL(
+        "SELECT pipeline_uid, generation FROM {} WHERE staging IS NOT NULL"
+        " AND installation_uid = %s"
+    ).format(sql.Identifier(schema, "checkpoint"))
+
+
+def unstage(schema: str) -> sql.Composed:
+    """Forget the staging table that this generation named. Parameters: uid, generation."""
+    return sql.SQL(
+        "UPDATE {} SET staging = NULL, phase = 'new', seq = 0, rows = 0, updated_at = now()"
+        " WHERE pipeline_uid = %s AND generation = %s AND staging IS NOT NULL"
+    ).format(sql.Identifier(schema, "checkpoint"))
+
+
 def abandoned_staging(schema: str) -> sql.Composed:
     """Staging tables of this installation that no checkpoint names. Parameter: their prefix."""
     return sql.SQL(

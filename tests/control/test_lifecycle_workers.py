@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db.models.functions import Now
@@ -218,6 +218,35 @@ def test_a_transient_error_of_a_disabled_pipeline_is_final() -> None:
     retry(holding(pipeline))
 
     assert (status(pipeline), pipeline.runs.get().status) == (FAILED, RunStatus.FAILED)
+
+
+def test_a_transient_error_says_when_the_next_try_is() -> None:
+    pipeline = standing(RUNNING)
+
+    retry(holding(pipeline))
+
+    pipeline.refresh_from_db()
+    due = pipeline.next_attempt_at
+    said = f"It broke. Next try at {due:%Y-%m-%d %H:%M:%S} UTC."
+    assert pipeline.runs.get().error_message == said
+    assert pipeline.events.latest("id").message == said
+
+
+@pytest.mark.parametrize(
+    ("start", "facts"),
+    [
+        (PAUSE_REQUESTED, {}),
+        (RUNNING, {"enabled": False}),
+    ],
+)
+def test_no_next_try_is_promised_where_none_follows(
+    start: PipelineStatus, facts: dict[str, Any]
+) -> None:
+    pipeline = standing(start, **facts)
+
+    retry(holding(pipeline))
+
+    assert pipeline.runs.get().error_message == "It broke."
 
 
 def test_a_disabled_pipeline_is_not_handed_to_another_worker() -> None:
@@ -524,3 +553,24 @@ def test_a_superseded_worker_takes_no_higher_generation() -> None:
         lifecycle.adopt_generation(stale, 40)
 
     assert Pipeline.objects.get(pk=pipeline.pk).generation == GENERATION
+
+
+# What a worker that could not say goodbye has left behind
+
+
+@pytest.mark.parametrize("start", list(PipelineStatus))
+def test_a_claim_has_ended_when_it_is_settled(start: PipelineStatus) -> None:
+    pipeline = standing(start)
+    load = (pipeline.pk, GENERATION)
+
+    assert lifecycle.ended([load]) == ([] if start in (RUNNING, PAUSE_REQUESTED) else [load])
+
+
+def test_a_claim_of_a_deleted_pipeline_has_ended() -> None:
+    load = (uuid4(), 1)
+    assert lifecycle.ended([load]) == [load]
+
+
+def test_a_later_claim_tells_nothing_of_an_earlier_one() -> None:
+    pipeline = standing(FAILED)
+    assert lifecycle.ended([(pipeline.pk, GENERATION - 1)]) == []

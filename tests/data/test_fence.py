@@ -395,6 +395,43 @@ def test_staging_of_a_load_that_runs_is_not_dropped_by_another_claim(people: Loa
     assert people.leftovers() == []
 
 
+def test_a_load_that_fails_leaves_no_staging_table(people: Loads) -> None:
+    half = f"{QUERY} WHERE 1 / (10 - id) >= 0"
+    assert people.fail(people.define(half, batch_size=3)).sqlstate == "22012"
+    assert people.leftovers() == []
+
+    twice = f"{QUERY} UNION ALL {QUERY}"
+    assert people.fail(people.define(twice, key_columns=["id"])).sqlstate == "23505"
+    assert people.leftovers() == []
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_staging_of_a_load_that_ended_without_a_word_is_dropped_at_the_next_claim(
+    people: Loads, is_deleted: bool
+) -> None:
+    pipeline = people.define(GATED, target_table="analytics.a")
+    control = people.control()
+    held = people.claim(pipeline)
+    opened = threading.Event()
+
+    def cancel() -> None:
+        until(people.leftovers, what="a staging table")
+        control.cancel = True
+
+    with gate_closed(people, opened):
+        with meanwhile(cancel):
+            run = people.execute(held, control)
+        opened.set()
+    assert run.status == RunStatus.CANCELLED
+    assert len(people.leftovers()) == 1
+    if is_deleted:
+        lifecycle.delete(pipeline.pk)
+
+    people.succeed(people.define(QUERY, target_table="analytics.b"))
+
+    assert people.leftovers() == []
+
+
 def address_of(loads: Loads) -> Address:
     """The target's address."""
     from runner.addresses import address_of as opened
