@@ -148,7 +148,7 @@ def phase(schema: str) -> sql.Composed:
 
 
 def staged(schema: str) -> sql.Composed:
-    """Every staging table that a checkpoint names, as uid and generation. Parameter: installation."""
+    """Uid and generation of each checkpoint that names a staging table. Parameter: installation."""
     return sql.SQL(
         "SELECT pipeline_uid, generation FROM {} WHERE staging IS NOT NULL"
         " AND installation_uid = %s"
