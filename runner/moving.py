@@ -19,6 +19,10 @@ from runner.statements import load
 from runner.statements import source as queries
 from runner.target import PostgresTarget, Upsert, Written
 
+#: Looking for rows that wait is worth no more than this, in milliseconds and in rows.
+_LOOK_MS = 2000
+_MOST_WAITING = 10_000
+
 
 @dataclass(kw_only=True)
 class Moving:
@@ -75,6 +79,7 @@ class Moving:
         with streaming(self.source, statement, binary=self.examined.binary) as stream:
             self._move(stream, load.BATCH, upsert)
         self._notice_restored_source(order[0], found.position)
+        self._notice_waiting(order[0], bounds.upper)
         if self.definition.null_policy is Nulls.INCLUDE:
             self._move_placeless(order[0], upsert)
         with self.control.uninterrupted():
@@ -157,6 +162,25 @@ class Moving:
             self.notes.append(
                 f"No row of the source is as new as the checkpoint ({position.cursor}). If the "
                 "source was restored from a backup, reset the checkpoint to load it again."
+            )
+
+    def _notice_waiting(self, column: Column, upper: str | None) -> None:
+        """Rows that are too new to be read safely, or whose time lies in the future."""
+        if upper is None:
+            return
+        statement = queries.count_from(self.examined.query, column, upper, most=_MOST_WAITING)
+        try:
+            self.source.run_all(["BEGIN READ ONLY", f"SET LOCAL statement_timeout = {_LOOK_MS}"])
+            number = int(self.source.run(statement).get_value(0, 0) or b"0")
+        except psycopg.errors.QueryCanceled:
+            return  # without an index it would take long, and people can do without it
+        finally:
+            if not self.source.closed:
+                self.source.run("ROLLBACK")
+        if number:
+            many = f"{number:,}" + (" or more" if number == _MOST_WAITING else "")
+            self.notes.append(
+                f"Rows that wait for a later run: {many} (“{column.name}” is {upper} or later)."
             )
 
     def _move_placeless(self, column: Column, upsert: Upsert) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pipelines import lifecycle
 from pipelines.models import Pipeline, PipelineRun, RunEvent
 from pipelines.states import PipelineStatus
+from runner import moving
 from runner.control import Control, clock
 from tests import cluster
 from tests.data.loading import LEASE, Loads
@@ -670,9 +671,37 @@ def test_a_row_that_commits_late_arrives_in_a_later_run(feed: Loads, source_url:
 def test_a_future_value_waits_for_its_time(feed: Loads) -> None:
     pipeline = define(feed)
     feed.source.execute("INSERT INTO s VALUES (500, 'ahead', now() + interval '1 hour')")
-    assert feed.succeed(pipeline).rows_read == 100
+    run = feed.succeed(pipeline)
+    assert run.rows_read == 100
+    assert "Rows that wait for a later run: 1 (" in _message(run)
     feed.source.execute("UPDATE s SET modified = now() - interval '1 s' WHERE id = 500")
-    assert feed.succeed(pipeline).rows_read == 1
+    run = feed.succeed(pipeline)
+    assert run.rows_read == 1
+    assert "wait" not in _message(run)
+
+
+def test_rows_that_wait_are_counted_within_a_limit(
+    feed: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "_MOST_WAITING", 5)
+    pipeline = define(feed, null_policy="exclude")
+    feed.source.execute(
+        "INSERT INTO s SELECT g, 'ahead', now() + interval '1 hour'"
+        " FROM generate_series(200, 299) g"
+    )
+    feed.source.execute("INSERT INTO s VALUES (500, 'never', 'infinity')")
+    assert "Rows that wait for a later run: 5 or more (" in _message(feed.succeed(pipeline))
+
+
+def test_counting_rows_that_wait_takes_no_longer_than_it_is_worth(
+    feed: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "_LOOK_MS", 100)
+    feed.source.execute("INSERT INTO s VALUES (500, 'ahead', now() + interval '1 hour')")
+    slow = f"{QUERY} WHERE id < 500 OR pg_sleep(30) IS NULL"
+    run = feed.succeed(define(feed, slow))
+    assert run.rows_read == 100
+    assert "wait" not in _message(run)
 
 
 def test_our_own_readers_do_not_hold_back_the_horizon(feed: Loads, source_url: str) -> None:
