@@ -119,7 +119,7 @@ class Execution:
         else:
             self.resumed = found.phase == "loading" and found.position is not None
             moving.show(found)
-        lifecycle.started(self.held, self._result())
+        lifecycle.started(self.held, self._result(), cleared=found.cleared)
         # From here on no batch is open unless `moving` says so: a wish is obeyed at once.
         self.control.interruptible = True
         if full:

@@ -25,12 +25,20 @@ from pipelines.models import Pipeline, PipelineRun, PipelineState
 from pipelines.states import Move, RunStatus
 
 
-def started(held: Claim, result: Result) -> None:
-    """What preflight decided, for people who watch the run; no transition."""
-    if held.run is not None:
-        PipelineRun.objects.filter(pk=held.run.pk, status=RunStatus.RUNNING).update(
+def started(held: Claim, result: Result, *, cleared: bool) -> None:
+    """What preflight decided, for people who watch the run; no transition.
+
+    `cleared` when the target's checkpoint was: what is shown of the old one goes too.
+    """
+    if held.run is None:
+        return
+    with transaction.atomic():
+        ours = PipelineRun.objects.filter(pk=held.run.pk, status=RunStatus.RUNNING)
+        is_ours = ours.update(
             publish=result.publish, promise=result.promise, resumed=result.resumed
         )
+        if is_ours and cleared:
+            PipelineState.objects.filter(pipeline=held.pipeline.pk).delete()
 
 
 def finish(held: Claim, result: Result) -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from pipelines import lifecycle
-from pipelines.models import Pipeline, PipelineRun, RunEvent
+from pipelines.models import Pipeline, PipelineRun, PipelineState, RunEvent
 from pipelines.states import PipelineStatus
 from runner import moving
 from runner.control import Control, clock
@@ -590,6 +590,20 @@ def test_another_definition_starts_from_nothing_and_says_so(
     assert feed.assert_equal(QUERY, str(pipeline.target_table)) == 100
     assert _said(run) == [True]
     assert feed.checkpoint(pipeline)["seq"] == 15
+
+
+def test_a_cleared_position_is_not_shown_though_no_new_one_follows(feed: Loads) -> None:
+    pipeline = define(feed)
+    feed.succeed(pipeline)
+    assert feed.state(pipeline).last_processed_id == "100"
+    Pipeline.objects.filter(pk=pipeline.pk).update(incremental_key="id")
+    feed.source.execute("DELETE FROM s")
+    pipeline.refresh_from_db()
+
+    assert feed.succeed(pipeline).rows_read == 0
+
+    assert not PipelineState.objects.filter(pipeline=pipeline).exists()
+    assert feed.checkpoint(pipeline)["cursor_text"] is None
 
 
 def test_another_query_keeps_the_position(feed: Loads) -> None:
