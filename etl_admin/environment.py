@@ -1,11 +1,14 @@
 """Reading the environment: parsers that stop the start with a sentence; no Django here."""
 
 import os
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from pipelines.names import MAX_BYTES, is_system_schema
 
 T = TypeVar("T")
 
@@ -75,10 +78,79 @@ def checked(name: str, value: T, check: Callable[[T], None]) -> T:
 def url(name: str, default: str) -> str:
     """An http or https address without a path, as people type it into a browser."""
     value = text(name, default).rstrip("/")
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path:
-        raise BadSetting(name, f"“{value}” is not an address like https://etl.example.com.")
+    wrong = BadSetting(name, "must be an address like https://etl.example.com, and no more.")
+    parts = _split(value, wrong)
+    more = (parts.path, parts.query, parts.fragment, parts.username, parts.password)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or any(more) or "?" in value:
+        raise wrong
     return value
+
+
+def server(name: str, *, parameters: tuple[str, ...]) -> SplitResult | None:
+    """A PostgreSQL address, None when unset. No part of it is ever shown: where it is wrong,
+    a piece of the password may stand anywhere.
+    """
+    value = text(name)
+    if not value:
+        return None
+    wrong = BadSetting(name, _SERVER)
+    parts = _split(value, wrong)
+    asked = dict(parse_qsl(parts.query, keep_blank_values=True))
+    has_form = (
+        parts.scheme in {"postgres", "postgresql"}
+        and parts.netloc.count("@") == 1
+        and parts.username
+        and (parts.hostname or asked.get("host"))
+        and re.fullmatch(r"/[^/]+", parts.path)
+        and not parts.fragment
+        and not re.search(r"%(?![0-9a-fA-F]{2})", value)
+    )
+    if not has_form:
+        raise wrong
+    if any(parameter not in parameters for parameter in asked):
+        known = ", ".join(parameters)
+        raise BadSetting(name, f"has a parameter after “?” that is none of {known}.")
+    if asked.get("sslmode", _SSL_MODES[0]) not in _SSL_MODES:
+        raise BadSetting(name, f"its sslmode must be one of {', '.join(_SSL_MODES)}.")
+    return parts
+
+
+def schema(name: str, value: str) -> str:
+    """The name of a schema that may be ours to write to."""
+    if is_system_schema(value):
+        raise BadSetting(name, f"“{value}” belongs to PostgreSQL itself; choose another schema.")
+    if "\0" in value or len(value.encode(errors="replace")) > MAX_BYTES:
+        raise BadSetting(name, f"“{value[:40]}…” is longer than the {MAX_BYTES} bytes of a name.")
+    return value
+
+
+def directory(name: str, default: Path) -> Path:
+    """A directory that is there or can be made; nothing is made yet."""
+    path = Path(text(name, str(default))).absolute()
+    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not nearest.is_dir():
+        raise BadSetting(name, f"{nearest} is a file; give a directory.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise BadSetting(name, f"{nearest} cannot be written by this user; give another directory.")
+    return path
+
+
+def _split(value: str, wrong: BadSetting) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        port = parts.port  # raises for what is no port
+    except ValueError:
+        raise wrong from None
+    if port == 0:
+        raise wrong
+    return parts
+
+
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SERVER = (
+    "must be an address like postgresql://user:password@host:5432/database. Characters such as "
+    "/ @ : # ? % in the user or the password are written as %2F %40 %3A %23 %3F %25."
+)
 
 
 def kept_secret(directory: Path, name: str, make: Callable[[], str]) -> str:

@@ -19,7 +19,7 @@ from pipelines.secrets import check_keys
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
-DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).absolute()
+DATA_DIR = env.directory("DATA_DIR", BASE_DIR / ".data")
 DEBUG = env.boolean("DEBUG", default=False)
 
 # Databases and keys: with DATABASE_URL unset everything is made on the spot, under DATA_DIR.
@@ -27,6 +27,8 @@ DEBUG = env.boolean("DEBUG", default=False)
 DATABASE_URL = env.text("DATABASE_URL")
 WAREHOUSE_URL = env.text("WAREHOUSE_URL")
 EMBEDDED = not DATABASE_URL
+_LIBPQ = ("host", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "options")
+env.server("WAREHOUSE_URL", parameters=("sslmode",))
 
 DATABASES: dict[str, dict[str, Any]]
 if EMBEDDED:
@@ -41,8 +43,7 @@ else:
     for _name in ("WAREHOUSE_URL", "SECRET_KEY", "ENCRYPTION_KEYS"):
         if not env.text(_name):
             raise env.BadSetting(_name, "must be set when DATABASE_URL is set.")
-    if not DATABASE_URL.startswith(("postgres://", "postgresql://")):
-        raise env.BadSetting("DATABASE_URL", "must be an address like postgresql://user@host/name.")
+    env.server("DATABASE_URL", parameters=_LIBPQ)
     DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL)}
     SECRET_KEY = env.text("SECRET_KEY")
     ENCRYPTION_KEYS = env.items("ENCRYPTION_KEYS")
@@ -62,8 +63,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # The product.
 
-TARGET_SCHEMAS = env.items("TARGET_SCHEMAS", default=("analytics",))
-STATE_SCHEMA = env.text("STATE_SCHEMA", "etl")
+STATE_SCHEMA = env.schema("STATE_SCHEMA", env.text("STATE_SCHEMA", "etl"))
+TARGET_SCHEMAS = [
+    env.schema("TARGET_SCHEMAS", name)
+    for name in env.items("TARGET_SCHEMAS", default=("analytics",))
+]
+if STATE_SCHEMA in TARGET_SCHEMAS:
+    raise env.BadSetting(
+        "STATE_SCHEMA", "is in TARGET_SCHEMAS too; pipelines must not write there."
+    )
 RUNNER_LEASE_SECONDS = env.number("RUNNER_LEASE_SECONDS", default=30, least=1, most=3600)
 RUNNER_POLL_SECONDS = env.number("RUNNER_POLL_SECONDS", default=5, least=0.1, most=3600)
 RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", default=30, least=0.1, most=3600)

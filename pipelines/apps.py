@@ -10,7 +10,3 @@ class PipelinesConfig(AppConfig):
     name = "pipelines"
     verbose_name = _("Pipelines")
     default_auto_field = "django.db.models.BigAutoField"
-
-    def ready(self) -> None:
-        """Register the system checks."""
-        from pipelines import checks  # noqa: F401

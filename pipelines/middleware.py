@@ -7,6 +7,9 @@ from django.shortcuts import render
 
 from pipelines import installation
 
+#: Needs no database; and the health check, which says in its own words how things stand.
+_FREE = ("/static/", "/api/v1/health")
+
 
 class KnownInstallation:
     """503 with a sentence while the metadata database is a copy that nobody has explained."""
@@ -17,7 +20,7 @@ class KnownInstallation:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Ask once per process; a database that is away is the view's to report."""
-        if not self._known and not request.path.startswith("/static/"):
+        if not self._known and not request.path.startswith(_FREE):
             try:
                 installation.check()
             except installation.Moved as moved:

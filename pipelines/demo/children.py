@@ -5,14 +5,18 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
 
+from pipelines.demo import interrupts
+
 #: How long a child may take to finish its work before it is ended.
 STOP_SECONDS = 20
+_LOOK_SECONDS = 0.2
 TRIED_PORTS = 50
 
 
@@ -56,9 +60,20 @@ def answers(port: int) -> bool:
 
 @contextmanager
 def _child(name: str, command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with interrupts.held():
+            process = _start(name, command, environment)
+        yield process
+    finally:
+        if process is not None:
+            _end(process)
+
+
+def _start(name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     settings.DATA_DIR.mkdir(exist_ok=True)
     with (settings.DATA_DIR / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 (our own program, fixed arguments)
+        return subprocess.Popen(  # noqa: S603 (our own program, fixed arguments)
             command,
             cwd=settings.BASE_DIR,
             env={"CONNECTIONS_ALLOW_LOCAL": "1", **os.environ, **environment},
@@ -68,18 +83,19 @@ def _child(name: str, command: list[str], **environment: str) -> Iterator[subpro
             # Ctrl-C reaches the whole terminal: the demo alone decides in which order things end.
             start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and again for each further wish of ours; then SIGKILL."""
+    deadline = time.monotonic() + STOP_SECONDS
+    told = None
+    while process.poll() is None and time.monotonic() < deadline:
+        if told != interrupts.count():
+            told = interrupts.count()
+            process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LOOK_SECONDS)
     if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 

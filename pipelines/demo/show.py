@@ -52,7 +52,7 @@ def results(console: Console, pipelines: Sequence[Pipeline]) -> bool:
     table = Table(title="What the runs did")
     for name in ("pipeline", "result"):
         table.add_column(name, no_wrap=True)
-    for name in ("rows read", "written", "seconds", "rows/s"):
+    for name in ("read", "written", "seconds", "rows/s"):
         table.add_column(name, justify="right")
     runs = [(p, p.runs.order_by("-generation").first()) for p in pipelines]
     for pipeline, run in runs:

@@ -105,7 +105,7 @@ def any_from(query: str, cursor_column: Column, value: str) -> sql.Composed:
 def count_from(query: str, cursor_column: Column, upper: str, *, most: int) -> sql.Composed:
     """How many rows are at or above `upper`, the bound of a run; counts no further than `most`."""
     column = sql.Identifier("q", cursor_column.name)
-    above = [
+    above: list[sql.Composable] = [
         sql.SQL("{} >= {}").format(column, typed(upper, cursor_column.temporal_type)),
         *(sql.SQL("NOT ({})").format(c) for c in _placeless_conditions(cursor_column)),
     ]

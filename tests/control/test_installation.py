@@ -5,6 +5,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -85,6 +86,13 @@ def test_the_site_answers_503_with_the_sentence(
     assert answer.status_code == 503
     assert answer["Content-Type"].startswith(kind)
     assert "installation --adopt" in answer.content.decode()
+
+
+def test_the_health_check_says_so_in_its_own_words(moved: Any, client: Client) -> None:
+    moved()
+    answer = _fresh(client).get("/api/v1/health")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "error", "db": "ok", "version": settings.VERSION}
 
 
 def test_the_site_serves_when_nothing_moved(client: Client) -> None:

@@ -51,7 +51,7 @@ def test_a_complete_environment_starts() -> None:
         ({"RUNNER_LEASE_SECONDS": "nan"}, "RUNNER_LEASE_SECONDS: nan is not between"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL: “LOUD” is none of DEBUG, INFO"),
         ({"RUNNER_POLL_SECONDS": "soon"}, "RUNNER_POLL_SECONDS: “soon” is not a number"),
-        ({"PUBLIC_URL": "etl.example.com"}, "PUBLIC_URL: “etl.example.com” is not an address"),
+        ({"PUBLIC_URL": "etl.example.com"}, "PUBLIC_URL: must be an address like"),
     ],
 )
 def test_a_wrong_value_stops_the_start_with_a_sentence(
@@ -63,12 +63,122 @@ def test_a_wrong_value_stops_the_start_with_a_sentence(
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("schema", ["pg_catalog", "analytics", "x" * 64])
-def test_a_state_schema_that_cannot_be_ours_is_refused(schema: str) -> None:
-    code = "import django; django.setup(); from django.core.management import call_command as c"
-    ended = _start(f"{code}; c('check')", STATE_SCHEMA=schema)
+HIDDEN = "Sesame"  # the password of the addresses below: no piece of it may be shown
+AN_ADDRESS = "must be an address like postgresql://user:password@host:5432/database"
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "WAREHOUSE_URL"])
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("mysql://u:Sesame@h/x", AN_ADDRESS),
+        ("u:Sesame@h/x", AN_ADDRESS),
+        ("postgresql://u:12/Sesame@h/x", AN_ADDRESS),
+        ("postgresql://u:Sesame/x@h/x", AN_ADDRESS),
+        ("postgresql://u:Ses@Sesame@h/x", AN_ADDRESS),
+        ("postgresql://u:Sesame#1@h/x", AN_ADDRESS),
+        ("postgresql://u:1?Sesame=2@h/x", AN_ADDRESS),
+        ("postgresql://u:Sesame%zz@h/x", AN_ADDRESS),
+        ("postgresql://u:Sesame@h:port/x", AN_ADDRESS),
+        ("postgresql://u:Sesame@h:0/x", AN_ADDRESS),
+        ("postgresql://u:Sesame@h:65536/x", AN_ADDRESS),
+        ("postgresql://u:Sesame@[::1/x", AN_ADDRESS),
+        ("postgresql://u:Sesame@/x", AN_ADDRESS),
+        ("postgresql://h/x", AN_ADDRESS),
+        ("postgresql://u:Sesame@h", AN_ADDRESS),
+        ("postgresql://u:Sesame@h/x/y", AN_ADDRESS),
+        ("postgresql://u:p@h/x?Sesame=1", "a parameter after “?” that is none of"),
+        ("postgresql://u:p@h/x?sslmode=Sesame", "sslmode must be one of disable, allow, prefer"),
+    ],
+)
+def test_a_wrong_address_of_a_server_is_refused_and_not_shown(
+    name: str, address: str, sentence: str
+) -> None:
+    ended = _start(**{name: address})
     assert ended.returncode == 1
-    assert "STATE_SCHEMA" in ended.stderr
+    assert ended.stderr.startswith(f"{name}: ")
+    assert sentence in ended.stderr
+    assert HIDDEN not in ended.stderr
+
+
+def test_a_password_with_every_character_arrives_as_it_is() -> None:
+    address = "postgresql://u:a%2F%40%3A%23%3F%25b@db.example.com:5433/x?sslmode=require"
+    code = (
+        "import django; django.setup(); from etl_admin import settings as s;"
+        "from etl_admin.warehouse import warehouse_address as w; d = s.DATABASES['default'];"
+        "print(d['PASSWORD'], w()['password'], d['PORT'], w()['port'])"
+    )
+    ended = _start(code, DATABASE_URL=address, WAREHOUSE_URL=address)
+    assert ended.stdout.split() == ["a/@:#?%b", "a/@:#?%b", "5433", "5433"], ended.stderr
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[",
+        "https://u:Sesame@etl.example.com",
+        "https://etl.example.com?x=1",
+        "https://etl.example.com/?",
+        "https://etl.example.com#x",
+        "https://etl.example.com/etl",
+        "https://etl.example.com:0",
+        "https://etl.example.com:99999",
+        "ftp://etl.example.com",
+    ],
+)
+def test_a_public_address_is_host_and_port_only(address: str) -> None:
+    ended = _start(PUBLIC_URL=address)
+    assert (ended.returncode, HIDDEN in ended.stderr) == (1, False)
+    assert ended.stderr.startswith("PUBLIC_URL: must be an address like https://etl.example.com")
+
+
+@pytest.mark.parametrize("name", ["STATE_SCHEMA", "TARGET_SCHEMAS"])
+@pytest.mark.parametrize(
+    ("schema", "sentence"),
+    [
+        ("pg_catalog", "belongs to PostgreSQL itself"),
+        ("information_schema", "belongs to PostgreSQL itself"),
+        ("pg_temp_3", "belongs to PostgreSQL itself"),
+        ("x" * 64, "is longer than the 63 bytes"),
+    ],
+)
+def test_a_schema_that_cannot_be_ours_is_refused(name: str, schema: str, sentence: str) -> None:
+    ended = _start(**{name: schema})
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"{name}: ")
+    assert sentence in ended.stderr
+
+
+def test_no_pipeline_may_write_where_the_checkpoints_are() -> None:
+    ended = _start(STATE_SCHEMA="state", TARGET_SCHEMAS="analytics,state")
+    assert ended.returncode == 1
+    assert "STATE_SCHEMA: is in TARGET_SCHEMAS too" in ended.stderr
+
+
+def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        ended = _start(DATA_DIR=str(place), DATABASE_URL=None)
+        assert ended.returncode == 1
+        assert "DATA_DIR: " in ended.stderr
+        assert "is a file; give a directory" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["migrate", "installation", "showmigrations"])
+def test_a_command_says_in_a_sentence_that_the_metadata_is_away(command: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "manage.py", command],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **COMPLETE},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("The metadata database cannot be used: ")
+    assert "Traceback" not in ended.stderr
 
 
 def test_without_a_database_url_keys_are_made_once_and_for_us_alone(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.db import Error, connection
+from django.db import DatabaseError, Error, connection
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from pipelines import installation
 from pipelines.api.views.base import ApiView
 
 #: A probe wants an answer soon, also from a server that accepts and says nothing.
@@ -66,10 +67,15 @@ class Health(ApiView):
         responses={200: HealthSerializer, 503: HealthSerializer},
     )
     def get(self, request: Request) -> Response:
-        """503 when the metadata database is away."""
-        word = "ok" if _database_answers() else "error"
-        answer = {"status": word, "db": word, "version": settings.VERSION}
-        code = status.HTTP_200_OK if word == "ok" else status.HTTP_503_SERVICE_UNAVAILABLE
+        """503 when the metadata database is away, or a copy that nobody has explained."""
+        answers = _database_answers()
+        serves = answers and _is_known()
+        answer = {
+            "status": "ok" if serves else "error",
+            "db": "ok" if answers else "error",
+            "version": settings.VERSION,
+        }
+        code = status.HTTP_200_OK if serves else status.HTTP_503_SERVICE_UNAVAILABLE
         return Response(answer, status=code)
 
 
@@ -94,5 +100,13 @@ def _database_answers() -> bool:
             with connection.get_new_connection(params) as session:
                 session.execute("SELECT 1")
     except Error:
+        return False
+    return True
+
+
+def _is_known() -> bool:
+    try:
+        installation.check()
+    except (installation.Moved, DatabaseError):
         return False
     return True

@@ -1,6 +1,5 @@
 """`manage.py demo`: from nothing to rows that move; arguments and order only."""
 
-import signal
 import time
 from argparse import ArgumentParser
 from typing import Any
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from pipelines import lifecycle
 from pipelines.choices import Trigger
-from pipelines.demo import children, prepare, show
+from pipelines.demo import children, interrupts, prepare, show
 from pipelines.models import Pipeline
 from pipelines.states import ACTIVE
 
@@ -31,13 +30,14 @@ class Command(BaseCommand):
         """Everything, in order; what was started is stopped in the end."""
         if not settings.EMBEDDED:
             raise CommandError("The demo brings its own database: unset DATABASE_URL first.")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt)
+        interrupts.listen()
         console = Console()
         started_here = False
         went_well = False
         try:
-            started_here = _prepare(console)
+            with interrupts.held():
+                started_here = _start_database(console)
+            _prepare(console)
             went_well = _run(console, serve=not options["exit"], port=options["port"])
         except KeyboardInterrupt:
             console.print("Stopping.")
@@ -48,8 +48,8 @@ class Command(BaseCommand):
             raise CommandError("Not every run succeeded.")
 
 
-def _prepare(console: Console) -> bool:
-    """Database, data, administrator. True when the embedded server was started by us."""
+def _start_database(console: Console) -> bool:
+    """True when the embedded server was started by us."""
     from etl_admin.database.embedded import ensure_running
 
     with console.status("Starting PostgreSQL …"):
@@ -57,13 +57,17 @@ def _prepare(console: Console) -> bool:
     if server.notice:
         console.print(server.notice, style="yellow", highlight=False)
     console.print(f"PostgreSQL answers at {server.host}:{server.port}.", highlight=False)
+    return server.started_here
+
+
+def _prepare(console: Console) -> None:
+    """Tables, data, administrator."""
     with console.status("Making tables …"):
         prepare.migrate()
     with console.status("Loading New York's flights of January 2013 and synthetic films …"):
         rows = prepare.load_data()
     console.print(f"The warehouse holds {sum(rows.values()):,} source rows.", highlight=False)
     _show_administrator(console)
-    return server.started_here
 
 
 def _show_administrator(console: Console) -> None:
@@ -121,7 +125,3 @@ def _stop_database(console: Console, *, started_here: bool) -> None:
     connections.close_all()
     if started_here and not stop_if_idle(settings.DATA_DIR / "postgres"):
         console.print("PostgreSQL goes on: somebody else is connected to it.")
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
