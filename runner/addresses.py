@@ -8,6 +8,7 @@ from django.conf import settings
 from etl_admin.warehouse import warehouse_address
 from pipelines.models import Connection, Pipeline
 from pipelines.names import TableName
+from pipelines.secrets import WrongKey
 from runner.plan import Address, Definition, Method, Mode, Nulls
 
 
@@ -25,10 +26,20 @@ def address_of(connection: Connection) -> Address:
         port=connection.port,
         dbname=connection.dbname,
         user=connection.user,
-        password=connection.reveal_password(),
+        password=_password(connection),
         sslmode=connection.sslmode,
         target_schemas=tuple(connection.target_schemas),
     )
+
+
+def _password(connection: Connection) -> str:
+    try:
+        return connection.reveal_password()
+    except WrongKey:
+        raise WrongKey(
+            f"None of ENCRYPTION_KEYS opens the password of the connection “{connection.name}”. "
+            "Restore the key, or enter the password again."
+        ) from None
 
 
 def definition_of(pipeline: Pipeline) -> Definition:
@@ -60,7 +71,6 @@ def definition_from(
     values: Mapping[str, Any], *, source: Connection, target: Connection
 ) -> Definition:
     """The definition in `values` (what `pipelines.definition.freeze` gives, or a form's)."""
-    incremental = values["mode"] == Mode.INCREMENTAL
     return Definition(
         mode=Mode(values["mode"]),
         source=address_of(source),
@@ -68,7 +78,7 @@ def definition_from(
         source_query=values["source_query"],
         target_table=TableName.parse(values["target_table"]),
         batch_size=values["batch_size"],
-        incremental_key=values["incremental_key"] if incremental else None,
+        incremental_key=values["incremental_key"] or None,
         key_columns=tuple(values["key_columns"]),
         publish=Method(values["publish"]),
         allow_empty=values["allow_empty"],

@@ -115,7 +115,7 @@ def classify(error: psycopg.Error, side: Side) -> RunError:
     """The meaning of a server's error while rows move."""
     state = error.sqlstate or ""
     return RunError(
-        f"{_what(error, side)} {_next_step(state)}".strip(),
+        f"{_what(error, side)} {_next_step(state, side)}".strip(),
         error_class=type(error).__name__,
         sqlstate=state,
         patience=_patience(error, side),
@@ -192,7 +192,11 @@ def _about_a_row(error: psycopg.Error, side: Side) -> str:
         return f"The source could not compute or send a row of the query: {words}."
     if error.sqlstate and error.sqlstate.startswith("22"):
         return f"A value does not fit its column{_where(error)}."
-    constraint = error.diag.constraint_name or "of the target"
+    constraint = error.diag.constraint_name
+    if constraint is None and error.sqlstate == "23514":
+        return f"No partition of the target takes the row{_where(error)}."
+    if constraint is None:
+        return f"A row violates a constraint of the target{_where(error)}."
     return f"A row violates the constraint “{constraint}”{_where(error)}."
 
 
@@ -207,12 +211,21 @@ def _where(error: psycopg.Error) -> str:
     return f" (column “{error.diag.column_name}”)" if error.diag.column_name else ""
 
 
-def _next_step(state: str) -> str:
+def _next_step(state: str, side: Side) -> str:
+    if side is Side.SOURCE and state[:2] in ("22", "23"):
+        return _CORRECT_THE_QUERY
     return _NEXT_STEPS.get(state) or _NEXT_STEPS.get(state[:2]) or ""
+
+
+_CORRECT_THE_QUERY = (
+    "Correct the rows, or change the query so that it can do with them (NULLIF, CASE, a WHERE), "
+    "and run again."
+)
 
 
 _NEXT_STEPS = {
     "23": "Correct the row in the source, or the constraint, and run again.",
+    "23514": "Correct the row in the source, or the constraint or partitions, and run again.",
     "22": "Cast the column in the query, or change the column's type in the target.",
     "42501": "Ask for the missing right, and run again.",
     "42P01": "Create the table again, or change the query.",
@@ -223,4 +236,8 @@ _NEXT_STEPS = {
     "55P03": "Another session holds a lock on the table.",
     "40P01": "Two sessions waited for each other.",
     "28": "Check user and password of the connection.",
+    "25006": "If this server is a standby, point the connection to the primary.",
+    "57P01": "The server is being stopped, or somebody ended the session.",
+    "57P02": "The server crashed and starts again; its log says why.",
+    "57P03": "The server is starting or stopping.",
 }

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from runner.errors import Side, classify_connect
+from runner.errors import RunError, Side, classify_connect
 from runner.plan import Address
 
 S = TypeVar("S", bound=psycopg.Connection[Any])
@@ -36,6 +36,11 @@ def sign_in(
         return opening.result()
     except psycopg.OperationalError as error:
         raise classify_connect(error, side, address.name) from error
+    except UnicodeError as error:
+        raise RunError(
+            f"The {side} connection “{address.name}” has a host that cannot be one. Correct it.",
+            error_class=type(error).__name__,
+        ) from error
 
 
 def _open_into(opening: Future[S], kind: type[S], address: Address, name: str) -> None:

@@ -84,7 +84,8 @@ def _guarded(
     except psycopg.errors.QueryCanceled:
         raise ReconcileFailed(
             "reconcile_timeout",
-            f"Counting the {side} took longer than {seconds:g} seconds and was stopped.",
+            f"Counting the {side} took longer than {seconds:g} seconds and was stopped. Ask again "
+            "when the server has less to do, or raise RECONCILE_SECONDS.",
         ) from None
     except Rejected as error:
         code = error.code if error.code.endswith("unavailable") else "query_failed"

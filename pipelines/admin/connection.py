@@ -12,16 +12,11 @@ from django.utils.translation import gettext_lazy
 
 from pipelines.admin import cells, servers
 from pipelines.admin.base import Admin
-from pipelines.admin.connection_form import (
-    FIELDS,
-    ConnectionForm,
-    pipelines_of,
-    used_by_sentence,
-)
+from pipelines.admin.connection_form import FIELDS, ConnectionForm
 from pipelines.admin.verbs import Answer, Refused, Verb
 from pipelines.models import Connection, Pipeline
 from pipelines.permissions import may
-from pipelines.validation import target_schemas
+from pipelines.validation import pipelines_of, target_schemas, used_by_sentence
 from runner.preflight import address_of
 
 _SHOWN_PIPELINES = 50

@@ -7,8 +7,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from pipelines.admin.theme import PasswordInput
-from pipelines.models import Connection, Pipeline
-from pipelines.validation import check_connection
+from pipelines.models import Connection
+from pipelines.validation import check_connection, used_by_sentence
 
 if TYPE_CHECKING:
     ConnectionModelForm = forms.ModelForm[Connection]
@@ -68,23 +68,3 @@ class ConnectionForm(ConnectionModelForm):
         if is_renamed and (sentence := used_by_sentence(self.instance, _("rename it"))):
             self.add_error("name", sentence)
         return values
-
-
-def pipelines_of(connection: Connection) -> Any:
-    """The pipelines that read from it or write to it."""
-    return (
-        Pipeline.objects.filter(source_connection=connection)
-        | Pipeline.objects.filter(target_connection=connection)
-    ).order_by("name")
-
-
-def used_by_sentence(connection: Connection, what: str) -> str:
-    """Why `what` cannot be done while pipelines use it; empty when none does."""
-    names = list(pipelines_of(connection).values_list("name", flat=True)[:4])
-    if not names:
-        return ""
-    shown = ", ".join(f"“{name}”" for name in names[:3]) + (", …" if names[3:] else "")
-    sentence = _(
-        "Pipelines use this connection (%(names)s). Point them to another one, then %(what)s."
-    )
-    return sentence % {"names": shown, "what": what}

@@ -13,6 +13,7 @@ from pipelines.validation.definition import (
 )
 from pipelines.validation.running import Errors
 from pipelines.validation.schemas import target_schemas
+from pipelines.validation.usage import pipelines_of, used_by_sentence
 
 __all__ = [
     "MAX_NAME_LENGTH",
@@ -22,6 +23,8 @@ __all__ = [
     "check_definition",
     "duplicate_connection",
     "duplicate_name",
+    "pipelines_of",
     "target_schemas",
+    "used_by_sentence",
     "warnings_for",
 ]

@@ -60,6 +60,17 @@ def _host(values: Mapping[str, Any]) -> Iterator[Finding]:
         yield "host", _("A host has no white space in it.")
     elif len(host) > MAX_HOST_LENGTH:
         yield "host", _("A host has at most %(most)d characters.") % {"most": MAX_HOST_LENGTH}
+    elif not _can_be_host(host):
+        yield "host", _("No host can be called so: between its dots stand 1 to 63 characters.")
+
+
+def _can_be_host(host: str) -> bool:
+    """As the resolver sees it, which turns other alphabets into Punycode first."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _port(values: Mapping[str, Any]) -> Iterator[Finding]:

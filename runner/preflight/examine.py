@@ -11,6 +11,7 @@ from runner.preflight.table import (
     Table,
     check_may_create,
     check_may_write,
+    check_not_metadata,
     choose_method,
     find_table,
 )
@@ -47,6 +48,7 @@ def examine(definition: Definition, source: Session, target: Session) -> Examine
         raise Rejected({"source_query": ["Write the query: it is empty."]})
     query = stripped(definition.source_query)
     columns = describe_query(source, query)
+    check_not_metadata(target, definition.target_table)
     table = find_table(target, definition.target_table)
     key = check_keys(definition, columns, table)
     if table is None:

@@ -48,7 +48,9 @@ def check_keys(
     unknown = [name for name in definition.key_columns if name not in names]
     if unknown:
         errors["key_columns"] = [f"The query does not return the key column {_listed(unknown)}."]
-    if definition.mode is Mode.INCREMENTAL and definition.incremental_key not in names:
+    # In full mode it may be there for later; what is there must be right.
+    is_needed = definition.mode is Mode.INCREMENTAL or definition.incremental_key is not None
+    if is_needed and definition.incremental_key not in names:
         errors["incremental_key"] = [
             f"The query does not return the incremental key “{definition.incremental_key}”."
         ]
@@ -128,7 +130,9 @@ def _narrow(
     key: tuple[str, ...],
 ) -> list[tuple[Column, Column]]:
     """Key columns whose type in the table cannot hold each value of the query's exactly."""
-    exact = {*key, definition.incremental_key}
+    exact = {*key}
+    if definition.mode is Mode.INCREMENTAL:
+        exact.add(definition.incremental_key or "")
     return [
         (source, target)
         for source, target in zip(columns, found, strict=True)

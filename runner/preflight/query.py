@@ -42,6 +42,7 @@ def describe_query(session: Session, query: str) -> tuple[Column, ...]:
     """
     _check_characters(query)
     columns = _parse_alone(session, query)
+    _check_locks(query)
     _parse_wrapped(session, query)
     _declare(session, query)
     _check_names(columns)
@@ -57,6 +58,22 @@ def _check_characters(query: str) -> None:
         is_text = False
     if not is_text:
         raise Rejected({FIELD: [_NOT_TEXT]})
+
+
+def _check_locks(query: str) -> None:
+    """Without a table to lock PostgreSQL takes a lock clause and ignores it.
+
+    Outside parentheses FOR begins a lock clause, unless it is a name: “AS for”, “t.for”.
+    """
+    depth, before = 0, ""
+    for lexeme in _LEXEME.finditer(query):
+        word = lexeme[0].lower()
+        if lexeme["comment"] is not None or word.isspace():
+            continue
+        depth += (word == "(") - (word == ")")
+        if word == "for" and depth == 0 and before not in ("as", "."):
+            raise Rejected({FIELD: [_LOCKS]})
+        before = word
 
 
 def _parse_alone(session: Session, query: str) -> tuple[Column, ...]:

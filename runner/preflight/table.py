@@ -67,6 +67,20 @@ def find_table(session: Session, name: TableName) -> Table | None:
     )
 
 
+def check_not_metadata(session: Session, name: TableName) -> None:
+    """Our own tables are nobody's target, by whichever name of the server. Raises Rejected."""
+    row = session.execute(catalog.HOLDS_METADATA, [name.schema]).fetchone()
+    if row and row[0]:
+        raise Rejected(
+            {
+                FIELD: [
+                    f"The schema “{name.schema}” of this database holds our own tables; use "
+                    "another."
+                ]
+            }
+        )
+
+
 def check_may_create(session: Session, name: TableName) -> None:
     """A missing table needs a schema to stand in. Raises Rejected with the GRANT to ask for."""
     row = session.execute(catalog.SCHEMA, [name.schema]).fetchone()

@@ -50,6 +50,13 @@ WHERE t.oid = %s AND d.deptype <> 'p'
 ORDER BY 1
 """
 
+#: Parameter: schema. Whether the metadata of an installation of ours is there, under whatever
+#: address we came: so no host name has to be compared.
+HOLDS_METADATA = """
+SELECT count(*) = 2 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname IN ('pipelines_installation', 'django_migrations')
+"""
+
 #: Parameter: the table's oid.
 COLUMNS = """
 SELECT attname, atttypid::int8, atttypmod, format_type(atttypid, atttypmod), attnotnull,

@@ -260,3 +260,36 @@ def test_errors_before_any_view_have_the_shape_too(db, settings):
 
 def test_a_pipeline_that_vanishes_before_the_verb_is_404(admin):
     shape(admin.post(f"/pipelines/{uuid4()}/run"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"{", "The body is not JSON: see line 1, column 2."),
+        (b'{"name":\n 5x}', "The body is not JSON: see line 2, column 3."),
+        (b"\xff", "The body is not JSON: it is not in UTF-8."),
+        (b'{"batch_size": NaN}', "a number that is not possible"),
+        (b'{"batch_size": ' + b"9" * 5000 + b"}", "a number that is not possible"),
+    ],
+)
+def test_a_body_that_is_not_json_is_said_where(admin, body, sentence):
+    answer = admin.post("/pipelines", body)
+    shape(answer, 400, "parse_error")
+    assert sentence in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "sentence"),
+    [
+        ({}, "name", "This is needed: give a value."),
+        ({"name": None}, "name", "Give a value, or leave the field out; null is not possible."),
+        ({"key_columns": "id"}, "key_columns", 'Give a list, like ["id"].'),
+        ({"key_columns": [5]}, "key_columns", "Item 1: Give a string."),
+        ({"batch_size": "many"}, "batch_size", "Give a whole number."),
+        ({"enabled": "maybe"}, "enabled", "Give true or false."),
+    ],
+)
+def test_a_wrong_value_is_told_by_what_to_give(admin, body, field, sentence):
+    answer = admin.post("/pipelines", body)
+    shape(answer, 400, "invalid")
+    assert answer.json()["errors"][field] == [sentence]

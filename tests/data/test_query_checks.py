@@ -6,7 +6,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db.migrations.recorder import MigrationRecorder
 
+from pipelines.models import Installation
 from runner.plan import Address, Method
 from runner.preflight import Findings, Rejected, inspect
 from tests import cluster
@@ -151,6 +153,8 @@ def test_what_is_not_one_plain_select_is_refused_and_runs_nothing(
         ("DELETE FROM victims RETURNING id", "SELECT"),
         ("SELECT id FROM victims FOR UPDATE", "FOR UPDATE"),
         ("WITH l AS (SELECT id FROM victims FOR SHARE) SELECT id FROM l", "FOR UPDATE"),
+        ("SELECT 1 AS id FOR UPDATE", "FOR UPDATE"),
+        ("SELECT 1 AS id for/**/no key UPDATE", "FOR UPDATE"),
         ("SELECT id FROM victims WHERE id = $1", "parameter"),
         ("SELECT $1 AS id", "parameter"),
         ("SELECT id, FROM victims", "syntax error"),
@@ -206,6 +210,10 @@ def test_a_mistake_is_shown_by_line_and_column(refused: Refused, query: str, pla
         "SELECT 1 AS id, '%s %% {} {0} {name}'::text AS odd",
         "SELECT E'\\\\' AS id",
         "SELECT NULL AS id",
+        "SELECT substring('abc' FROM 1 FOR 2) AS id",
+        'SELECT 1 AS for, 2 AS "FOR"',
+        "SELECT 'for update' AS id -- FOR UPDATE",
+        "SELECT odd.for AS id FROM (SELECT 1 AS for) odd",
     ],
 )
 def test_every_way_to_write_one_select_is_taken(
@@ -280,6 +288,24 @@ def test_a_table_that_the_role_may_not_read_is_named(
     assert "secrets" in refused("SELECT id FROM public.secrets")["source_query"][0]
 
 
+# The metadata's own tables
+
+
+def test_our_own_tables_are_no_target_under_any_name_of_the_server(
+    refused: Refused, check: Check, schema: Session
+) -> None:
+    schema.execute("CREATE TABLE analytics.django_migrations (id int)")
+    assert check(GOOD, target_table="analytics.facts").creates
+    schema.execute("CREATE TABLE analytics.pipelines_installation (id int)")
+    for table in ("analytics.facts", "analytics.pipelines_installation"):
+        assert "holds our own tables" in refused(GOOD, target_table=table)["target_table"][0]
+
+
+def test_those_tables_are_called_so() -> None:
+    assert Installation._meta.db_table == "pipelines_installation"
+    assert MigrationRecorder.Migration._meta.db_table == "django_migrations"
+
+
 # Keys
 
 
@@ -290,6 +316,11 @@ def test_a_key_column_that_the_query_does_not_return_is_named(refused: Refused) 
 
 def test_an_incremental_key_that_the_query_does_not_return_is_named(refused: Refused) -> None:
     errors = refused(GOOD, mode="incremental", incremental_key="changed", key_columns=["id"])
+    assert "“changed”" in errors["incremental_key"][0]
+
+
+def test_an_incremental_key_for_later_must_be_right_in_full_mode_too(refused: Refused) -> None:
+    errors = refused(GOOD, mode="full", incremental_key="changed")
     assert "“changed”" in errors["incremental_key"][0]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import SkipField, empty
@@ -17,6 +18,14 @@ class StrictSerializer(serializers.Serializer[Any]):
     def check(self, values: Mapping[str, Any]) -> Errors:
         """What is wrong with the values by our own rules; `values` has what could be read."""
         return {}
+
+    def get_fields(self) -> dict[str, Any]:
+        """The fields, which say what to give instead of what was wrong."""
+        fields: dict[str, Any] = super().get_fields()
+        for field in fields.values():
+            for one in (field, getattr(field, "child", field)):
+                one.error_messages |= _WORDS
+        return fields
 
     def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The values by field. Raises ValidationError with all that is wrong."""
@@ -60,6 +69,13 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 class Nothing(StrictSerializer):
     """A request without fields."""
+
+
+_WORDS = {
+    "required": gettext_lazy("This is needed: give a value."),
+    "null": gettext_lazy("Give a value, or leave the field out; null is not possible."),
+    "not_a_list": gettext_lazy('Give a list, like ["id"].'),
+}
 
 
 def _beginning(field: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import ProtectedError, Q
+from django.db.models import ProtectedError
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -20,9 +20,9 @@ from pipelines.api.refusals import Refused
 from pipelines.api.serializers.connections import ConnectionSerializer, ConnectionTestSerializer
 from pipelines.api.serializers.strict import Nothing
 from pipelines.api.views.base import ApiView
-from pipelines.models import Connection, Pipeline
+from pipelines.models import Connection
 from pipelines.secrets import WrongKey
-from pipelines.validation import duplicate_connection
+from pipelines.validation import duplicate_connection, used_by_sentence
 from runner import preflight
 
 
@@ -165,16 +165,8 @@ def _change(connection: Connection, values: Mapping[str, Any]) -> None:
 
 
 def _refuse_while_used(connection: Connection, what: str) -> None:
-    used = Pipeline.objects.filter(
-        Q(source_connection=connection) | Q(target_connection=connection)
-    )
-    names = list(used.values_list("name", flat=True).order_by("name")[:3])
-    if names:
-        sentence = _(
-            "Pipelines use this connection (%(names)s). Point them to another one, then %(what)s."
-        )
-        facts = {"names": ", ".join(f"“{name}”" for name in names), "what": what}
-        raise Refused(sentence % facts, "connection_in_use")
+    if sentence := used_by_sentence(connection, what):
+        raise Refused(sentence, "connection_in_use")
 
 
 def _try(connection: Connection) -> dict[str, Any]:
