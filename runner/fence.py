@@ -123,7 +123,7 @@ class Fence:
         return self._read(rest, clear=clear)
 
     def _read(self, row: Sequence[object], *, clear: bool) -> Checkpoint:
-        seq, rows, phase, cursor, cursor_type, key, staging, *self._predecessor = row
+        seq, rows, phase, cursor, cursor_type, key, basis, staging, *self._predecessor = row
         had_position = cursor is not None
         position = None
         if had_position and not clear:
@@ -131,6 +131,7 @@ class Fence:
                 cursor=str(cursor),
                 cursor_type=str(cursor_type),
                 key=tuple(key),  # type: ignore[arg-type]
+                basis=str(basis or ""),
             )
         return Checkpoint(
             seq=0 if clear else seq,  # type: ignore[arg-type]
@@ -170,6 +171,7 @@ class Fence:
                 position.cursor if position else None,
                 position.cursor_type if position else None,
                 key,
+                position.basis if position else None,
                 me.pipeline,
                 me.generation,
                 self.seq,

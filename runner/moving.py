@@ -68,7 +68,7 @@ class Moving:
             raise ValueError("preflight makes a promise for every incremental definition")
         order = self.examined.order
         self._check_not_vanished(found)
-        _check_same_type(found.position, order[0])
+        _check_same_order(found.position, order[0], self.examined.basis)
         self._check_nulls(order[0])
         bounds = bounds_for(self.source, promise, order[0], found.position)
         upsert = self._upsert(order, floor=found.position if bounds.reads_again else None)
@@ -127,6 +127,7 @@ class Moving:
             ),
             key=order,
             floor=floor,
+            basis=self.examined.basis,
         )
 
     def _check_not_vanished(self, found: Checkpoint) -> None:
@@ -230,12 +231,21 @@ class Moving:
             progress.key = written.position.shown_key
 
 
-def _check_same_type(position: Position | None, column: Column) -> None:
-    """A position is text of one type; under another its order would be another too."""
-    if position is not None and position.cursor_type != column.type_name:
+def _check_same_order(position: Position | None, column: Column, basis: str) -> None:
+    """A position is text of one type, in one order; rows would be on its other side by another."""
+    if position is None:
+        return
+    if position.cursor_type != column.type_name:
         raise RunError(
             f"The incremental key “{column.name}” was {position.cursor_type} and is "
             f"{column.type_name} now. Reset the checkpoint to load everything again, or cast the "
             "column to its old type in the query.",
+            error_class="SchemaChanged",
+        )
+    if position.basis != basis:
+        raise RunError(
+            "The source puts rows in another order than when the checkpoint was written (was: "
+            f"{position.basis or 'nothing special'}; is: {basis or 'nothing special'}). Reset the "
+            "checkpoint to load everything again.",
             error_class="SchemaChanged",
         )

@@ -153,7 +153,8 @@ class Column:
 class Position:
     """Where an incremental load stands: the last row sent, as text made by PostgreSQL.
 
-    `shown_value` and `shown_key` are the same for people (JSON-like, UTC).
+    `shown_value` and `shown_key` are the same for people (JSON-like, UTC); `basis` is what the
+    order rested on when the position was written.
     """
 
     cursor: str
@@ -161,6 +162,7 @@ class Position:
     key: tuple[str, ...]
     shown_value: str = ""
     shown_key: str = ""
+    basis: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,12 +33,14 @@ class Upsert:
     """How a batch reaches an incremental target: the statement, and the key of the order
     (the incremental key, then the key columns) in the source's types.
 
-    `floor` is the position below which rows are read again: it never moves back to them.
+    `floor` is the position below which rows are read again: it never moves back to them. `basis`
+    is written beside each position.
     """
 
     statement: sql.Composed
     key: tuple[Column, ...]
     floor: Position | None = None
+    basis: str = ""
 
 
 class PostgresTarget:
@@ -140,6 +142,7 @@ class PostgresTarget:
             key=tuple(key),
             shown_value=shown_value,
             shown_key=shown_key,
+            basis=upsert.basis,
         )
 
     def is_later(self, position: Position, than: Position) -> bool:

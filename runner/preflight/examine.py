@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from runner.connections import Session
 from runner.plan import FIRST_USER_OID, Column, Definition, Method, Mode
 from runner.preflight.match import check_keys, check_updatable, is_binary, match_columns
+from runner.preflight.order import basis_of
 from runner.preflight.promise import Promise, promise_for
 from runner.preflight.query import describe_query, looks_empty, stripped
 from runner.preflight.table import (
@@ -25,21 +26,22 @@ _MOST_COLUMNS = 1600
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """Findings for people, with what only a run needs beside them."""
+    """Findings for people, with what only a run needs beside them.
+
+    `basis` is what positions rest on: see `order`.
+    """
 
     findings: Findings
     query: str
     table: Table | None
     promise: Promise | None
     binary: bool
+    basis: str = ""
 
     @property
     def order(self) -> tuple[Column, ...]:
         """The columns that an incremental read is ordered by, incremental key first."""
-        if self.promise is None:
-            return ()
-        by_name = {column.name: column for column in self.findings.columns}
-        return tuple(by_name[name] for name in self.findings.order)
+        return ordered(self.findings)
 
 
 def examine(definition: Definition, source: Session, target: Session) -> Examined:
@@ -64,12 +66,13 @@ def examine(definition: Definition, source: Session, target: Session) -> Examine
         method=Method.MERGE,
         creates=_creates(definition, columns, key) if table is None else None,
     )
-    promise = None
+    promise, basis = None, ""
     if definition.mode is Mode.FULL:
         method = choose_method(table, definition.publish, key)
         findings = replace(findings, method=method)
     else:
         findings, promise = _with_order(definition, findings, source)
+        basis = basis_of(source, query, ordered(findings))
     if findings.method is Method.MERGE:
         check_updatable(definition.target_table, targets, key)
     return Examined(
@@ -78,7 +81,14 @@ def examine(definition: Definition, source: Session, target: Session) -> Examine
         table=table,
         promise=promise,
         binary=is_binary(columns, targets),
+        basis=basis,
     )
+
+
+def ordered(findings: Findings) -> tuple[Column, ...]:
+    """The columns that `findings.order` names."""
+    by_name = {column.name: column for column in findings.columns}
+    return tuple(by_name[name] for name in findings.order)
 
 
 def _with_order(

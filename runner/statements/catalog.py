@@ -1,4 +1,11 @@
-"""What we ask a target's catalog: the table, its columns, keys and everything that hangs on it."""
+"""What we ask a server's catalog: a table with everything that hangs on it, types, collations."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from runner.plan import Column
+from runner.statements.parts import subquery
 
 #: Parameters: schema, table. One row, or none where the table does not exist.
 TABLE = """
@@ -130,3 +137,36 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE k.contype = 'f' AND k.confrelid = %s AND k.confdeltype IN ('c', 'n', 'd')
   AND k.conparentid = 0
 """
+
+#: Parameter: type oids. Those whose values are ordered by a collation.
+COLLATABLE = "SELECT oid::int8 FROM pg_type WHERE oid = ANY(%s::oid[]) AND typcollation <> 0"
+
+#: Parameter: names of collations. Name with version, and whether only equal texts are equal.
+COLLATIONS = sql.SQL("""
+SELECT w.name || ' ' || CASE WHEN c.collprovider = 'd' THEN {default}
+    ELSE coalesce(pg_collation_actual_version(c.oid), '') END, c.collisdeterministic
+FROM unnest(%s::text[]) WITH ORDINALITY AS w(name, position)
+JOIN pg_collation c ON c.oid = to_regcollation(w.name) ORDER BY w.position
+""")
+#: The version of the database's own collation, which PostgreSQL tells from 15 on.
+VERSION_OF_DEFAULT = """(SELECT coalesce(pg_database_collation_actual_version(oid), '')
+    FROM pg_database WHERE datname = current_database())"""
+NO_VERSION_OF_DEFAULT = "''"
+
+#: The number of the cluster, NULL where the role may not ask for it.
+CLUSTER = """
+SELECT CASE WHEN has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+    THEN (SELECT system_identifier::text FROM pg_control_system()) END
+"""
+
+
+def collations_for(query: str, columns: Sequence[Column]) -> sql.Composed:
+    """The name of the collation of each column; no row of the query is computed."""
+    return sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("pg_catalog.pg_collation_for((SELECT {} FROM {} LIMIT 0))").format(
+                sql.Identifier("q", column.name), subquery(query)
+            )
+            for column in columns
+        )
+    )

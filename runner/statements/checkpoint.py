@@ -7,7 +7,8 @@ VERSION = 1
 _COLUMNS = """
     pipeline_uid uuid NOT NULL, part int NOT NULL DEFAULT 0, installation_uid uuid NOT NULL,
     generation bigint NOT NULL, epoch int NOT NULL, seq bigint NOT NULL, phase text NOT NULL,
-    cursor_text text, cursor_type text, key_text text[], rows bigint NOT NULL, staging text,
+    cursor_text text, cursor_type text, key_text text[], basis text, rows bigint NOT NULL,
+    staging text,
     definition_hash text NOT NULL, backend_pid int, backend_start timestamptz,
     updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (pipeline_uid, part)"""
 
@@ -82,7 +83,7 @@ def locked(schema: str) -> sql.Composed:
     """
     return sql.SQL(
         "SELECT installation_uid, generation, epoch, definition_hash, seq, rows, phase,"
-        " cursor_text, cursor_type, key_text, staging, backend_pid, backend_start"
+        " cursor_text, cursor_type, key_text, basis, staging, backend_pid, backend_start"
         " FROM {} WHERE pipeline_uid = %s AND part = 0 FOR UPDATE"
     ).format(sql.Identifier(schema, "checkpoint"))
 
@@ -94,7 +95,7 @@ def fence(schema: str, *, clear: bool) -> sql.Composed:
     """
     cleared = (
         ", seq = 0, rows = 0, phase = 'new', cursor_text = NULL, cursor_type = NULL,"
-        " key_text = NULL"
+        " key_text = NULL, basis = NULL"
         if clear
         else ""
     )
@@ -118,12 +119,12 @@ def terminate() -> str:
 def advance(schema: str) -> sql.Composed:
     """The end of a batch: 1 row, or we were fenced.
 
-    Parameters: rows, phase, cursor, cursor type, key, uid, generation, seq.
+    Parameters: rows, phase, cursor, cursor type, key, basis, uid, generation, seq.
     """
     return sql.SQL(
         "UPDATE {} SET seq = seq + 1, rows = rows + %s, phase = %s, updated_at = now(),"
         " cursor_text = coalesce(%s, cursor_text), cursor_type = coalesce(%s, cursor_type),"
-        " key_text = coalesce(%s, key_text)"
+        " key_text = coalesce(%s, key_text), basis = coalesce(%s, basis)"
         " WHERE pipeline_uid = %s AND part = 0 AND generation = %s AND seq = %s"
     ).format(sql.Identifier(schema, "checkpoint"))
 

@@ -13,7 +13,11 @@ from pipelines import lifecycle
 from pipelines.models import Pipeline, PipelineRun, PipelineState, RunEvent
 from pipelines.states import PipelineStatus
 from runner import moving
+from runner.addresses import address_of
+from runner.connections import reading
 from runner.control import Control, clock
+from runner.preflight.order import basis_of
+from runner.preflight.query import describe_query
 from tests import cluster
 from tests.data.loading import LEASE, Loads
 from tests.waiting import until
@@ -354,6 +358,83 @@ def test_text_is_ordered_by_the_collation_of_its_column(loads: Loads) -> None:
     loads.source.execute("INSERT INTO s VALUES (6, 'я')")
     assert loads.succeed(pipeline).rows_read == 1
     assert loads.assert_equal(query) == 6
+
+
+TEXTS = "SELECT id, modified FROM s"
+
+
+@pytest.fixture
+def texts(loads: Loads) -> Loads:
+    """A source whose incremental key is text."""
+    loads.source.execute("CREATE TABLE s (id int, modified text)")
+    loads.source.execute("INSERT INTO s SELECT g, 'n' || g FROM generate_series(1, 9) g")
+    return loads
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        'ALTER TABLE s ALTER modified TYPE text COLLATE "C"',
+        'ALTER TABLE s ALTER modified TYPE text COLLATE "POSIX"',
+    ],
+)
+def test_a_position_is_not_used_in_another_order(texts: Loads, change: str) -> None:
+    pipeline = texts.follow(TEXTS, batch_size=2)
+    texts.succeed(pipeline)
+    assert texts.succeed(pipeline).rows_read == 0
+    texts.source.execute(change)
+
+    run = texts.fail(pipeline)
+
+    assert run.error_class == "SchemaChanged"
+    assert "Reset the checkpoint" in run.error_message
+    lifecycle.reset_checkpoint(pipeline.pk, by=None)
+    assert texts.succeed(pipeline).rows_read == 9
+    assert texts.succeed(pipeline).rows_read == 0
+
+
+def test_a_new_version_of_a_collation_is_another_order(texts: Loads) -> None:
+    pipeline = texts.follow(TEXTS)
+    texts.succeed(pipeline)
+    basis = texts.checkpoint(pipeline)["basis"]
+    assert basis.startswith('modified "default"')
+    # As the operating system's next one will look; its rules cannot be changed here.
+    texts.target.execute("UPDATE etl.checkpoint SET basis = basis || '.1'")
+
+    run = texts.fail(pipeline)
+
+    assert run.error_class == "SchemaChanged"
+    assert f"is: {basis})" in run.error_message
+
+
+def test_a_text_among_the_key_columns_is_part_of_the_order(loads: Loads) -> None:
+    loads.source.execute(
+        'CREATE TABLE s AS SELECT g::text COLLATE "C" AS id, g AS modified'
+        " FROM generate_series(1, 9) g"
+    )
+    pipeline = loads.follow(TEXTS, batch_size=2)
+    loads.succeed(pipeline)
+    assert loads.checkpoint(pipeline)["basis"] == 'id "C" '
+
+
+def test_an_order_in_which_different_texts_are_equal_is_refused(texts: Loads) -> None:
+    texts.source.execute('CREATE COLLATION loose FROM "C"')
+    with cluster.superuser(texts.source.info.dbname) as superuser:
+        # Only ICU has such collations, which the test's servers come without.
+        superuser.execute(
+            "UPDATE pg_collation SET collisdeterministic = false WHERE collname = 'loose'"
+        )
+    texts.source.execute("ALTER TABLE s ALTER modified TYPE text COLLATE loose")
+    assert "“modified” has a collation" in texts.fail(texts.follow(TEXTS)).error_message
+    strict = 'SELECT id, modified COLLATE "C" AS modified FROM s'
+    assert texts.succeed(texts.follow(strict)).rows_read == 9
+
+
+def test_asking_for_the_order_computes_no_row(texts: Loads) -> None:
+    with reading(address_of(texts.source_connection)) as session:
+        (column,) = describe_query(session, "SELECT 'x'::text AS modified")
+        broken = "SELECT (1 / (id - id))::text || pg_sleep(60) AS modified FROM s"
+        assert basis_of(session, broken, (column,)).startswith('modified "default"')
 
 
 # What is written
@@ -862,6 +943,9 @@ def test_xid8_is_exact(transactional_db: None, loads: Loads, source_url: str) ->
         run = loads.succeed(pipeline)
         assert run.rows_read == 0
         assert "Exact" in run.promise
+        identifier = loads.source.execute(
+            "SELECT system_identifier::text FROM pg_control_system()"
+        ).fetchone()
         late.commit()
     # Transactions of other databases of the server hold it back too.
     read = 0
@@ -870,6 +954,10 @@ def test_xid8_is_exact(transactional_db: None, loads: Loads, source_url: str) ->
     assert read == 2
     assert loads.assert_equal(query) == 2
     assert loads.succeed(pipeline).rows_read == 0
+    # Transaction ids mean nothing in another cluster, into which the source was restored.
+    assert loads.checkpoint(pipeline)["basis"] == f"cluster {identifier[0]}"
+    loads.target.execute("UPDATE etl.checkpoint SET basis = 'cluster 1'")
+    assert loads.fail(pipeline).error_class == "SchemaChanged"
 
 
 def test_a_number_as_key_says_what_it_does_not_promise(loads: Loads) -> None:

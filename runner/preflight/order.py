@@ -1,0 +1,53 @@
+"""What the order of an incremental read rests on besides the columns' types, and may change.
+
+Text is ordered by a collation, whose rules come with the operating system or ICU and change with
+their versions: https://www.postgresql.org/docs/current/collation.html. Transaction ids belong to
+one cluster. Under another basis a position means nothing: rows before and after it have moved.
+"""
+
+from psycopg import sql
+
+from runner.connections import Session
+from runner.plan import XID8, Column
+from runner.preflight.values import Rejected
+from runner.statements import catalog
+
+_VERSION_OF_DEFAULT = 150000
+
+
+def basis_of(session: Session, query: str, order: tuple[Column, ...]) -> str:
+    """One text that stays the same as long as positions do. Raises Rejected.
+
+    Runs nothing of the query: asking for a collation needs no row.
+    """
+    if order[0].oid == XID8:
+        return _cluster(session)
+    collatable = _collatable(session, order)
+    if not collatable:
+        return ""
+    names = session.execute(catalog.collations_for(query, collatable)).fetchone() or ()
+    is_known = session.info.server_version >= _VERSION_OF_DEFAULT
+    default = catalog.VERSION_OF_DEFAULT if is_known else catalog.NO_VERSION_OF_DEFAULT
+    statement = catalog.COLLATIONS.format(default=sql.SQL(default))
+    found = session.execute(statement, [list(names)]).fetchall()
+    loose = [column.name for column, row in zip(collatable, found, strict=True) if not row[1]]
+    if loose:
+        raise Rejected({"source_query": [_NOT_DETERMINISTIC.format(name) for name in loose]})
+    return ", ".join(f"{c.name} {row[0]}" for c, row in zip(collatable, found, strict=True))
+
+
+def _collatable(session: Session, order: tuple[Column, ...]) -> list[Column]:
+    rows = session.execute(catalog.COLLATABLE, [[column.oid for column in order]]).fetchall()
+    oids = {oid for (oid,) in rows}
+    return [column for column in order if column.oid in oids]
+
+
+def _cluster(session: Session) -> str:
+    row = session.execute(catalog.CLUSTER).fetchone()
+    return f"cluster {row[0]}" if row and row[0] else ""
+
+
+_NOT_DETERMINISTIC = (
+    "Column “{}” has a collation that takes different texts for equal, so rows have no one order "
+    'by it. Give it another in the query: … COLLATE "C".'
+)
