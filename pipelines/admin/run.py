@@ -130,6 +130,11 @@ def _facts(run: PipelineRun) -> Iterator[tuple[str, Any]]:
     if run.status == RunStatus.RUNNING:
         yield _("Now"), PHASES.get(run.phase, run.phase) or cells.EMPTY
         yield _("Last progress"), cells.moment(run.progress_at)
+    if run.error_message:
+        yield _("Failed while"), PHASES.get(run.phase, run.phase) or cells.EMPTY
+        yield _("Batches before"), cells.number(run.batches)
+        yield _("Error class"), run.error_class or cells.EMPTY
+        yield _("SQLSTATE"), run.sqlstate or cells.EMPTY
     worker = run.worker
     yield _("Worker"), cells.link(cells.page_of(worker), worker) if worker else cells.EMPTY
     yield _("Attempt"), run.attempt

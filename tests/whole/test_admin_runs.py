@@ -42,6 +42,23 @@ def test_every_result_has_a_page(db, status):
     assert "42P01" in html
 
 
+def test_a_failed_run_says_where_and_of_what_kind_the_error_was(db):
+    run = RunFactory(
+        status=RunStatus.FAILED,
+        phase="load",
+        batches=7,
+        error_class="UniqueViolation",
+        sqlstate="23505",
+        error_message="A row violates the constraint “t_pkey”.",
+    )
+
+    html = text(person("viewer"), page(run))
+
+    for said in ("Failed while</dt><dd>loading", "Batches before</dt><dd>7", "UniqueViolation"):
+        assert said in html
+    assert "SQLSTATE</dt><dd>23505" in html
+
+
 def test_the_page_shows_the_definition_as_it_was_frozen(db):
     pipeline = PipelineFactory(source_query="SELECT 1 AS id\nWHERE 1 < 2", key_columns=["a", "b"])
     run = RunFactory(pipeline=pipeline, definition=freeze(pipeline))
