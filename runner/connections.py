@@ -113,6 +113,15 @@ class Session(psycopg.Connection[Any]):
         self.pgconn.send_query("; ".join(statements).encode())
         return self._last(self.wait(execute(self.pgconn)))
 
+    def end_copy(self, error: bytes | None = None) -> PGresult:
+        """After the last row: what the server made of them. With `error` it takes none.
+
+        A session that is ended meanwhile gives two results, its reason and that it is gone.
+        """
+        while self.pgconn.put_copy_end(error) == 0:
+            self.wait_for(read=False, seconds=1.0)
+        return self._last(self.wait(execute(self.pgconn)))
+
     def describe(self, statement: sql.Composable | str) -> PGresult:
         """Parse and describe without running. The result has fields and parameters."""
         pgconn = self.pgconn
@@ -145,10 +154,10 @@ class Session(psycopg.Connection[Any]):
             raise
 
     def _last(self, results: list[PGresult]) -> PGresult:
-        result = results[-1]
-        if result.status in _FAILED:
-            raise self.failed(result)
-        return result
+        for result in results:
+            if result.status in _FAILED:
+                raise self.failed(result)
+        return results[-1]
 
     def failed(self, result: PGresult) -> psycopg.Error:
         """The error that a failed result stands for, with the side that it came from."""

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from psycopg.generators import copy_end
 from psycopg.pq import TransactionStatus
 
 from pipelines.names import TableName
@@ -229,7 +228,7 @@ class Fence:
         """A source that failed in the middle of a batch leaves the target waiting for rows."""
         if self.session.info.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.errors.QueryCanceled):
-                self.session.wait(copy_end(self.session.pgconn, b"the load failed"))
+                self.session.end_copy(b"the load failed")
 
     def staging_name(self) -> TableName:
         """One per generation, so that a worker taken for dead cannot touch ours."""

@@ -99,12 +99,16 @@ def _meant(row: tuple[Any, ...] | None) -> Answer:
     state, waits_for = row
     if state is None:
         return Answer.UNKNOWN
-    return Answer.WORKS if state == "active" and waits_for != "Client" else Answer.WAITS
+    # Where track_activities is off, only the wait can tell.
+    is_busy = state in ("active", "disabled") and waits_for != "Client"
+    return Answer.WORKS if is_busy else Answer.WAITS
 
 
 def _refused(said: str) -> Answer:
     """What it says about the first session that there is no second."""
-    if re.search(r"starting up|shutting down|recovery mode|not yet accepting", said):
+    if re.search(r"starting up|recovery mode|not yet accepting", said):
         return Answer.GONE
-    # Any other word of the server's own: no free slot, say, which is no fault of the session.
-    return Answer.UNKNOWN if "FATAL" in said else Answer.WAITS
+    # Any other word of the server's own is no fault of the session: no free slot, say, or that it
+    # stops when all sessions have ended. libpq puts the severity, in the server's language, and
+    # two spaces before such words.
+    return Answer.UNKNOWN if re.search(r": \S+:  ", said) else Answer.WAITS

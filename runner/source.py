@@ -183,9 +183,9 @@ class CopyStream:
         """The COPY is over: its result tells whether it came to its end or failed."""
         if self.ended:
             return
-        result = self._session.wait(fetch_many(self._session.pgconn))[-1]
-        if result.status != ExecStatus.COMMAND_OK:
-            raise self._session.failed(result)
+        for result in self._session.wait(fetch_many(self._session.pgconn)):
+            if result.status != ExecStatus.COMMAND_OK:
+                raise self._session.failed(result)
         self.ended = True
 
 

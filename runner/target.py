@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
-from psycopg.generators import copy_end
 
 from pipelines.names import TableName
 from runner.connections import Session
@@ -119,7 +118,7 @@ class PostgresTarget:
     def _end_copy(self, *, binary: bool) -> int:
         if binary:
             self._put(BINARY_TRAILER)
-        result = self.session.wait(copy_end(self.session.pgconn, None))
+        result = self.session.end_copy()
         self.session.wait_for(read=True, seconds=0)
         return result.command_tuples or 0
 

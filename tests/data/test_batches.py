@@ -1,15 +1,18 @@
 """Where one batch ends and the next begins: by rows, bytes and time, in both forms of COPY."""
 
+import select
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import sql
 
 from runner import source as sources
-from runner.connections import reading
+from runner.connections import reading, writing
 from runner.plan import Address
 from runner.source import streaming
 from tests.data.loading import Loads
+from tests.waiting import until
 
 #: Rows from nothing to four hundred kilobytes, in no order of size.
 UNEVEN = (
@@ -130,3 +133,21 @@ def test_what_is_read_ahead_does_not_make_a_batch_larger(
                     pass
             batches.append(rows)
     assert batches == [50] * 20 + [5]
+
+
+def test_a_batch_that_fails_on_a_session_that_is_ended_says_why_it_failed(
+    target: psycopg.Connection[Any], target_address: Address
+) -> None:
+    target.execute("CREATE TABLE public.t (id int)")
+    with writing(target_address) as session:
+        (pid,) = session.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+        session.run("COPY public.t FROM STDIN")
+        session.pgconn.put_copy_data(b"x\n")
+        session.pgconn.flush()
+        assert select.select([session.pgconn.socket], [], [], 10)[0]
+        target.execute("SELECT pg_terminate_backend(%s)", [pid])
+        gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = %s"
+        until(lambda: target.execute(gone, [pid]).fetchone()[0], what="the session's end")
+        # Two results: the error, and the end of the session.
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+            session.end_copy()
