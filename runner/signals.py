@@ -67,10 +67,11 @@ class Signals:
 
 
 @contextmanager
-def listening(*, to_children: bool = False) -> Iterator[Signals]:
+def listening(*, to_children: bool = False, to_the_end: bool = False) -> Iterator[Signals]:
     """Signals of this process while the context lasts; the old handlers come back after it.
 
-    With `to_children`, the end of a child process ends a `wait` too.
+    With `to_children`, the end of a child process ends a `wait` too. With `to_the_end` the process
+    ends after the context, and no signal that comes so late spoils its exit code.
     """
     signals = Signals()
 
@@ -88,7 +89,7 @@ def listening(*, to_children: bool = False) -> Iterator[Signals]:
         yield signals
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if to_the_end else handler)
         signals.close()
 
 

@@ -241,6 +241,23 @@ def test_an_idle_worker_ends_at_once_when_asked(
     assert "Traceback" not in worker.output
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_signals_that_come_while_it_ends_do_not_spoil_the_exit_code(
+    start_worker: Start, processes: int
+) -> None:
+    worker = start_worker(f"--processes={processes}")
+    until_listening(processes)
+
+    def has_ended() -> bool:
+        worker.signal(signal.SIGINT)
+        return worker.process.poll() is not None
+
+    until(has_ended, what="the worker's end")
+
+    assert worker.wait() == 0, worker.output
+    assert "Traceback" not in worker.output
+
+
 def test_a_stopping_worker_finishes_its_batch_and_hands_the_pipeline_back(
     start_worker: Start,
     batches: Gated,

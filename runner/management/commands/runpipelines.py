@@ -44,7 +44,7 @@ def _work(*, once: bool, parent: int | None) -> bool:
     from pipelines.installation import Moved
     from runner import signals, worker
 
-    with signals.listening() as wishes:
+    with signals.listening(to_the_end=True) as wishes:
         if parent is not None:
             signals.obey(parent, wishes)
         try:
@@ -61,7 +61,7 @@ def _supervise(count: int, *, once: bool) -> bool:
     from runner import processes, signals
 
     _refuse_a_copy()
-    with signals.listening(to_children=True) as wishes:
+    with signals.listening(to_children=True, to_the_end=True) as wishes:
         return processes.Parent(count, wishes, once=once).run()
 
 
