@@ -36,7 +36,7 @@ def sign_in(
         return opening.result()
     except psycopg.OperationalError as error:
         raise classify_connect(error, side, address.name) from error
-    except UnicodeError as error:
+    except ValueError as error:  # UnicodeError is one, too
         raise RunError(
             f"The {side} connection “{address.name}” has a host that cannot be one. Correct it.",
             error_class=type(error).__name__,

@@ -191,6 +191,27 @@ def test_a_change_of_the_table_during_the_load_is_not_swapped_away(
         assert table.rows("SELECT name FROM analytics.t WHERE name <> 'old'") == []
 
 
+@pytest.mark.parametrize("publish", ["merge", "replace"])
+def test_another_table_of_the_same_name_is_not_written_to(table: Loads, publish: str) -> None:
+    """What the preflight found out about the table, it found out about the other one."""
+    pipeline = table.define(GATED, publish=publish)
+    opened = threading.Event()
+
+    def act() -> None:
+        until(table.leftovers, what="a staging table")
+        table.target.execute(
+            "ALTER TABLE analytics.t RENAME TO renamed;"
+            "CREATE TABLE analytics.t (LIKE analytics.renamed INCLUDING INDEXES)"
+        )
+        opened.set()
+
+    with gate_closed(table, opened), meanwhile(act):
+        run = table.put_off(pipeline)
+
+    assert run.error_class == "TargetChanged"
+    assert table.value("SELECT count(*) FROM analytics.t") == 0
+
+
 # Foreign keys of other tables
 
 

@@ -19,6 +19,7 @@ from runner.control import Fenced
 from runner.errors import RunError, UnknownOutcome
 from runner.fence import Fence, TargetAhead
 from runner.plan import Address, Identity
+from runner.statements import checkpoint
 from tests import cluster
 from tests.data.loading import Brake, Loads, gate_closed, meanwhile, wait_for_session
 from tests.data.people import GATED, QUERY
@@ -152,13 +153,21 @@ def test_a_batch_counts_only_from_the_seq_that_it_knows(
 # A batch that is committing while its worker is gone
 
 
+@pytest.mark.parametrize("first", [checkpoint.first, lambda _: "SELECT %s, %s, %s, %s"])
 def test_the_fence_waits_for_a_batch_that_is_committing_and_reads_what_it_wrote(
-    people: Loads, another: Callable[[], Session]
+    people: Loads,
+    another: Callable[[], Session],
+    monkeypatch: pytest.MonkeyPatch,
+    first: Callable[[str], Any],
 ) -> None:
+    """The INSERT of a first row waits for such a batch too, but not for one that comes after it;
+    so the read must wait as well when the INSERT does not.
+    """
     pipeline = people.define(QUERY, mode="incremental", incremental_key="id", key_columns=["id"])
     people.succeed(pipeline)
     people.source.execute("INSERT INTO people VALUES (11, 'new'), (12, 'new')")
     zombie, watcher = another(), another()
+    monkeypatch.setattr(checkpoint, "first", first)
     zombie.execute(
         "INSERT INTO analytics.t VALUES (11, 'new', (SELECT min(modified) FROM analytics.t))"
     )

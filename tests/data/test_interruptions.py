@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from pipelines import lifecycle
+from pipelines.choices import Trigger
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.states import PipelineStatus, RunStatus
 from runner import control as controls
@@ -124,6 +125,37 @@ def test_finishing_wins_over_a_pause_that_comes_in_the_last_batch(rows: Loads) -
 
     assert (run.status, rows.status(pipeline)) == (RunStatus.SUCCESS, PipelineStatus.IDLE)
     assert rows.assert_equal(ROWS) == 10
+
+
+def test_finishing_wins_over_a_pause_that_comes_behind_the_last_batch(rows: Loads) -> None:
+    """Nothing is left to read when the end is marked in the target."""
+    pipeline = rows.follow(ROWS)
+    rows.succeed(pipeline)
+    rows.target.execute(
+        "CREATE FUNCTION analytics.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " PERFORM pg_advisory_xact_lock_shared(7); RETURN new; END $$;"
+        "CREATE TRIGGER wait BEFORE UPDATE ON etl.checkpoint FOR EACH ROW"
+        " WHEN (new.phase = 'done' AND new.generation = old.generation)"
+        " EXECUTE FUNCTION analytics.wait()"
+    )
+    held = rows.claim(pipeline)
+    lifecycle.request_pause(pipeline.pk, by=None)
+    control = rows.control()
+    info = rows.target.info
+    with psycopg.connect(info.dsn, password=info.password, autocommit=True) as gate:
+        gate.execute("SELECT pg_advisory_lock(7)")
+
+        def pause() -> None:
+            wait_for_session(gate, "wait_event_type = 'Lock'")
+            control.pause = True
+            asked = clock()
+            until(lambda: control.last_tick > asked, what="nobody looks for the pause")
+            gate.execute("SELECT pg_advisory_unlock(7)")
+
+        with meanwhile(pause):
+            run = rows.execute(held, control)
+
+    assert (run.status, rows.status(pipeline)) == (RunStatus.SUCCESS, PipelineStatus.IDLE)
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])
@@ -410,6 +442,36 @@ def test_an_error_that_does_not_pass_ends_after_some_tries(rows: Loads) -> None:
         assert run.attempt == attempt
     assert (run.status, rows.status(pipeline)) == (RunStatus.FAILED, PipelineStatus.FAILED)
     assert "Next try" not in run.error_message
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"),
+    [("incremental", PipelineStatus.RUN_REQUESTED), ("full", PipelineStatus.FAILED)],
+)
+def test_only_batches_that_are_kept_forgive_the_tries_before_them(
+    rows: Loads, mode: str, status: PipelineStatus
+) -> None:
+    """The last try moves some batches, and then breaks: the next one need not do those again."""
+    query = ROWS
+    if mode == "incremental":  # whose rows are sorted before the first is sent
+        break_at(rows, 7, "40001")
+    else:
+        rows.source.execute(
+            "CREATE FUNCTION breaks(id int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN"
+            " IF id = 7 THEN RAISE EXCEPTION 'broken' USING ERRCODE = '40001'; END IF;"
+            " RETURN id; END $$"
+        )
+        query = ROWS.replace("g AS id", "breaks(g) AS id")
+    pipeline = rows.follow(query, mode=mode, batch_size=2)
+    lifecycle.request_run(pipeline.pk, by=None, trigger=Trigger.API)
+    Pipeline.objects.filter(pk=pipeline.pk).update(attempt=4, next_attempt_at=LONG_AGO)
+    held = lifecycle.claim(worker=WorkerFactory().pk, lease=60)
+    assert held is not None
+
+    run = rows.execute(held, rows.control())
+
+    assert (run.attempt, run.sqlstate, run.batches) == (5, "40001", 3)
+    assert rows.status(pipeline) == status
 
 
 def _kill(loads: Loads, session: Any, name: str) -> None:

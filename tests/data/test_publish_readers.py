@@ -225,6 +225,26 @@ def test_a_writer_that_uses_the_table_meanwhile_is_overruled_not_broken(
     assert table.assert_equal(QUERY) == 10
 
 
+def test_what_is_attached_to_the_table_just_before_a_swap_is_not_lost(
+    table: Loads, another: Connect
+) -> None:
+    """What hangs on the table is looked at when nobody else can change it any more."""
+    other, watcher = another(), another()
+    other.execute("BEGIN; CREATE INDEX late ON analytics.t (name)")
+    pipeline = table.define(QUERY, publish="swap")
+
+    def attach() -> None:
+        wait_for_session(watcher, "wait_event_type = 'Lock'")
+        other.execute("COMMIT")
+
+    with meanwhile(attach):
+        assert table.put_off(pipeline).error_class == "TargetChanged"
+
+    table.succeed(pipeline)
+    assert table.value("SELECT to_regclass('analytics.late') IS NOT NULL")
+    assert table.assert_equal(QUERY) == 10
+
+
 def test_progress_names_the_phase(table: Loads) -> None:
     control = table.control(progress=Progress())
     table.run(table.define(QUERY), control)

@@ -40,10 +40,11 @@ CREATE TABLE public.things (id int PRIMARY KEY, modified timestamptz NOT NULL, a
     doc json, pad text);
 CREATE INDEX ON public.things (modified, id);
 """
-# Rows wide enough that the server sends each of them at once, and not with a later one.
+# Rows wide enough that the server sends each of them at once, and not with a later one. Three in a
+# row have the same `modified`, so that batches end within such a tie and begin within it.
 _ROWS = """
 INSERT INTO public.things
-SELECT g, '2020-01-01 00:00:00.123456Z'::timestamptz + g * interval '1 ms',
+SELECT g, '2020-01-01 00:00:00.123456Z'::timestamptz + g / 3 * interval '1 ms',
     (g % 7 || '.' || repeat('0', g % 3 + 1))::numeric, json_build_object('n', g),
     repeat(chr(97 + g % 26), 9000)
 FROM generate_series({first}, {last}) AS g
@@ -159,6 +160,20 @@ class Ground:
             "SELECT seq FROM etl.checkpoint WHERE pipeline_uid = %s", [pipeline.pk]
         ).fetchone()
         return row[0] if row else 0
+
+    def until_batch_is_open(self, pipeline: Pipeline, *, after: int) -> None:
+        """Wait until the worker has heard of `after` commits and begun to copy the next batch."""
+        copying = (
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'etl_admin:write'"
+            " AND wait_event = 'ClientRead' AND query LIKE 'COPY%'"
+        )
+        until(
+            lambda: (
+                self.committed(pipeline) == after
+                and self.target.execute(copying).fetchone() == (1,)
+            ),
+            what=lambda: f"batch {after + 1} is not open: {self.story(pipeline)}",
+        )
 
     def until_target_waits(self) -> None:
         """Wait until a session of ours waits for a lock in the target."""

@@ -29,7 +29,7 @@ END $$;
 CREATE TRIGGER remember AFTER UPDATE ON etl.checkpoint
 FOR EACH ROW EXECUTE FUNCTION faults.remember();
 """
-_OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^etl_admin:(read|write)'"
+_OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^etl_admin:'"
 _STAGING = (
     "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE nspname = 'etl' AND relname LIKE 'stg%' AND relkind = 'r'"

@@ -15,8 +15,8 @@ from etl_admin.database.throwaway import throwaway_cluster
 from tests import cluster as session_cluster
 from tests.whole.faults.proxy import HOST, Proxy
 
-# What a crash of the server alone may lose must be lost here too, so commits stay synchronous;
-# only the machine does not crash.
+# What a crash of the server alone may lose must be lost here too, so commits stay synchronous, and
+# those that need not be are written as late as can be; only the machine does not crash.
 _OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -24,6 +24,7 @@ _OPTIONS = {
     "max_connections": "60",
     "autovacuum_naptime": "10min",
     "wal_level": "minimal",
+    "wal_writer_delay": "10s",
     "max_wal_senders": "0",
 }
 

@@ -137,6 +137,7 @@ def test_a_batch_that_commits_after_its_workers_death_is_counted_once(ground: Gr
 
     ground.until(pipeline, "IDLE", "FAILED")
     ground.judge(pipeline)
+    assert ground.runs(pipeline) == [RunStatus.FAILED, RunStatus.SUCCESS], ground.story(pipeline)
     taken = pipeline.runs.order_by("generation").last()
     assert (taken.resumed, taken.rows_read) == (True, 25)
     ground.servers.target.proxy.outliving.clear()

@@ -1,6 +1,7 @@
 """The metadata database goes away (F4), comes back older, or is a copy (F5)."""
 
 import base64
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.control.standing import status
 from tests.factories import PASSWORD, UserFactory
 from tests.waiting import until
 from tests.whole.faults import points
-from tests.whole.faults.ground import TABLE, Ground
+from tests.whole.faults.ground import LEASE, TABLE, Ground
 from tests.whole.faults.proxy import AtCommit
 from tests.whole.gates import Gate
 
@@ -73,6 +74,33 @@ def test_a_metadata_restart_within_the_lease_is_no_more_than_a_pause(
     ground.until(pipeline, "IDLE", "FAILED")
     assert ground.runs(pipeline) == [RunStatus.SUCCESS], ground.story(pipeline)
     ground.settle(pipeline)
+
+
+def test_a_metadata_server_without_a_free_slot_does_not_disturb_a_run(
+    ground: Ground, held: tuple[Pipeline, Gate]
+) -> None:
+    """All that a run needs there was opened before (F12)."""
+    pipeline, gate = held
+    worker = ground.start()
+    ground.ask(pipeline)
+    gate.until_waited_at()
+
+    ground.metadata.execute("ALTER ROLE metadata CONNECTION LIMIT 0")
+    given = lease_of(pipeline)
+    until(lambda: lease_of(pipeline) > given + timedelta(seconds=2 * LEASE), what="not renewed")
+    gate.open()
+
+    ground.until(pipeline, "IDLE", "FAILED")
+    ground.metadata.execute("ALTER ROLE metadata CONNECTION LIMIT -1")
+    assert ground.runs(pipeline) == [RunStatus.SUCCESS], ground.story(pipeline)
+    assert "could not be renewed" not in worker.output
+    ground.settle(pipeline)
+
+
+def lease_of(pipeline: Pipeline) -> datetime:
+    """Until when its worker has it."""
+    given: datetime = Pipeline.objects.values_list("lease_until", flat=True).get(pk=pipeline.pk)
+    return given
 
 
 def test_a_run_that_ends_while_the_metadata_is_away_is_settled_when_it_returns(

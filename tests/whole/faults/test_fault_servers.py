@@ -55,6 +55,7 @@ def test_a_server_that_is_lost_in_the_middle_is_tried_again(
     ground.start()
     ground.ask(pipeline)
     gate.until_waited_at()
+    ground.until_batch_is_open(pipeline, after=3)
     server = getattr(ground.servers, side)
 
     if how == "terminate":
@@ -161,6 +162,7 @@ def test_a_connection_that_died_without_a_word_is_noticed(ground: Ground, side: 
     ground.start()
     ground.ask(pipeline)
     gate.until_waited_at()
+    ground.until_batch_is_open(pipeline, after=3)
 
     getattr(ground.servers, side).proxy.stalled.set()
     gate.session.close()

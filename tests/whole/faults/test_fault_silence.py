@@ -4,8 +4,9 @@ What a run does about it is in `test_fault_servers`; here the watch is asked alo
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -71,6 +72,16 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
     return found
 
 
+def deadline() -> Callable[[], None]:
+    """A tick that ends a wait which would never end."""
+    until = time.monotonic() + 20
+
+    def tick() -> None:
+        assert time.monotonic() < until, "the silence is borne for ever"
+
+    return tick
+
+
 def nothing(_server: Server) -> None:
     """An ordinary server."""
 
@@ -102,7 +113,7 @@ def test_a_server_that_is_busy_for_us_is_waited_for(
         points.make_hold(holder)
         gate = points.gate(holder)
         circumstance(server)
-        with reading(address, patience=LIMIT) as session:
+        with reading(address, tick=deadline(), patience=LIMIT) as session:
 
             def open_late() -> None:
                 until(lambda: len(answers) >= ENOUGH, what="the server is not asked")
@@ -120,7 +131,7 @@ def test_a_server_that_stops_when_all_have_gone_is_waited_for(
     with server.admin() as holder:
         points.make_hold(holder)
         gate = points.gate(holder)
-        with reading(address, patience=LIMIT) as session:
+        with reading(address, tick=deadline(), patience=LIMIT) as session:
 
             def stop() -> None:
                 gate.until_waited_at()
@@ -140,7 +151,7 @@ def test_a_server_that_waits_for_us_as_we_for_it_is_given_up(
     server: Server, address: Address, answers: list[Answer]
 ) -> None:
     """What we said was swallowed, and new sessions are served as ever."""
-    with reading(address, patience=LIMIT) as session:
+    with reading(address, tick=deadline(), patience=LIMIT) as session:
         server.proxy.freeze_present()
         with pytest.raises(psycopg.OperationalError, match="died without a word"):
             session.execute("SELECT 1")
@@ -151,7 +162,7 @@ def test_a_server_that_waits_for_us_as_we_for_it_is_given_up(
 def test_a_server_that_knows_nothing_of_us_is_given_up_at_once(
     server: Server, address: Address, answers: list[Answer]
 ) -> None:
-    with reading(address, patience=LIMIT) as session:
+    with reading(address, tick=deadline(), patience=LIMIT) as session:
         server.proxy.freeze_present()
         assert server.end_sessions("application_name = 'etl_admin:read'") == 1
         gone = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'etl_admin:read'"
@@ -188,18 +199,12 @@ def test_the_words_of_a_refusal_decide(server: Server, words: str) -> None:
     with server.admin() as session:
         watch = Watch(session, limit=0, probing=refusing)
         asked = 0
-        with pytest.raises(psycopg.OperationalError) if WORDS[words] else watching():
+        with pytest.raises(psycopg.OperationalError) if WORDS[words] else nullcontext():
             while asked < 2 * ENOUGH:
                 asked += 1
                 watch.silent()
 
     assert asked == (WORDS[words] or 2 * ENOUGH)
-
-
-@contextmanager
-def watching() -> Iterator[None]:
-    """Nothing is raised."""
-    yield
 
 
 def test_a_word_in_between_forgives_a_silence(server: Server) -> None:

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from pipelines import lifecycle
 from pipelines.models import Pipeline
 from pipelines.states import RunStatus
 from tests.control.standing import row, status
 from tests.fixtures.processes import WorkerProcess
 from tests.waiting import until
 from tests.whole.faults import points
-from tests.whole.faults.ground import TABLE, Ground
+from tests.whole.faults.ground import ROWS, TABLE, Ground
 from tests.whole.gates import Gate
 
 #: A takeover waits for the lease and one lock time-out of the fence, 6 s; the rest is for machines
@@ -180,6 +181,40 @@ def test_a_zombie_that_trusts_its_lease_does_not_publish(ground: Ground, mode: s
 
     until(lambda: "superseded" in zombie.output, what=lambda: zombie.output)
     ground.judge(pipeline)
+    ground.servers.metadata.proxy.clear()
+    ground.settle(pipeline)
+
+
+@pytest.mark.parametrize(
+    ("mode", "lock"),
+    [("swap", "ACCESS SHARE"), pytest.param("merge", "ROW EXCLUSIVE", marks=pytest.mark.soak)],
+)
+def test_a_zombie_in_its_publish_is_stopped_by_the_fence(
+    ground: Ground, mode: str, lock: str
+) -> None:
+    """Its last batch was committed in time; then it waits for the table, and all is paused."""
+    ground.fill()
+    points.at_checkpoint(ground.target, "new.phase = 'loading' AND new.seq = 1")
+    gate = ground.gate("target")
+    pipeline = ground.pipeline(mode, batch_size=ROWS)
+    zombie = ground.start(RUNNER_LEASE_SECONDS=60)
+    ground.ask(pipeline)
+    gate.until_waited_at()
+    holder = ground.servers.target.admin()
+    holder.execute(f"BEGIN; LOCK TABLE {TABLE} IN {lock} MODE")
+    gate.open()
+    ground.until_target_waits()
+
+    ground.servers.metadata.proxy.stalled.set()
+    lifecycle.request_pause(pipeline.pk, by=None)
+    Pipeline.objects.filter(pk=pipeline.pk).update(lease_until="2020-01-01 00:00Z")
+    ground.target.execute("UPDATE etl.checkpoint SET backend_pid = NULL")
+    ground.start(direct=True)
+    ground.until(pipeline, "PAUSED")
+    holder.close()
+
+    until(lambda: "superseded" in zombie.output, what=lambda: zombie.output)
+    assert ground.target.execute(f"SELECT count(*) FROM {TABLE}").fetchone() == (0,)
     ground.servers.metadata.proxy.clear()
     ground.settle(pipeline)
 
