@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pipelines.names import MAX_BYTES, is_system_schema
 
@@ -76,14 +76,14 @@ def checked(name: str, value: T, check: Callable[[T], None]) -> T:
 
 
 def url(name: str, default: str) -> str:
-    """An http or https address without a path, as people type it into a browser."""
+    """An http or https address without a path, as browsers send it in `Origin`."""
     value = text(name, default).rstrip("/")
-    wrong = BadSetting(name, "must be an address like https://etl.example.com, and no more.")
-    parts = _split(value, wrong)
-    more = (parts.path, parts.query, parts.fragment, parts.username, parts.password)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or any(more) or "?" in value:
-        raise wrong
-    return value
+    if fault := _fault_of_url(value):
+        raise BadSetting(name, f"must be an address like https://etl.example.com, but {fault}.")
+    parts = urlsplit(value)
+    has_usual_port = parts.port in {None, 80 if parts.scheme == "http" else 443}
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + ("" if has_usual_port else f":{parts.port}")
 
 
 def server(name: str, *, parameters: tuple[str, ...]) -> SplitResult | None:
@@ -93,25 +93,11 @@ def server(name: str, *, parameters: tuple[str, ...]) -> SplitResult | None:
     value = text(name)
     if not value:
         return None
-    wrong = BadSetting(name, _SERVER)
-    parts = _split(value, wrong)
-    asked = dict(parse_qsl(parts.query, keep_blank_values=True))
-    has_form = (
-        parts.scheme in {"postgres", "postgresql"}
-        and parts.netloc.count("@") == 1
-        and parts.username
-        and (parts.hostname or asked.get("host"))
-        and re.fullmatch(r"/[^/]+", parts.path)
-        and not parts.fragment
-        and not re.search(r"%(?![0-9a-fA-F]{2})", value)
-    )
-    if not has_form:
-        raise wrong
-    if any(parameter not in parameters for parameter in asked):
-        known = ", ".join(parameters)
-        raise BadSetting(name, f"has a parameter after “?” that is none of {known}.")
-    if asked.get("sslmode", _SSL_MODES[0]) not in _SSL_MODES:
-        raise BadSetting(name, f"its sslmode must be one of {', '.join(_SSL_MODES)}.")
+    if fault := _fault_of_server(value, has_host_elsewhere="host" in parameters):
+        raise BadSetting(name, _SERVER.format(fault))
+    parts = urlsplit(value)
+    if fault := _fault_of_parameters(parts.query, parameters):
+        raise BadSetting(name, fault)
     return parts
 
 
@@ -119,45 +105,40 @@ def schema(name: str, value: str) -> str:
     """The name of a schema that may be ours to write to."""
     if is_system_schema(value):
         raise BadSetting(name, f"“{value}” belongs to PostgreSQL itself; choose another schema.")
-    if "\0" in value or len(value.encode(errors="replace")) > MAX_BYTES:
+    if not value.isprintable() or set(value) & {".", '"'}:
+        raise BadSetting(name, f"“{value}” must be the plain name of a schema, no dots or quotes.")
+    if len(value.encode()) > MAX_BYTES:
         raise BadSetting(name, f"“{value[:40]}…” is longer than the {MAX_BYTES} bytes of a name.")
     return value
 
 
-def directory(name: str, default: Path) -> Path:
+def directory(name: str, default: Path, *, is_written: bool) -> Path:
     """A directory that is there or can be made; nothing is made yet."""
     path = Path(text(name, str(default))).absolute()
-    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
+    nearest = next(parent for parent in (path, *path.parents) if _exists(parent))
     if not nearest.is_dir():
         raise BadSetting(name, f"{nearest} is a file; give a directory.")
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if is_written and not os.access(nearest, os.W_OK | os.X_OK):
         raise BadSetting(name, f"{nearest} cannot be written by this user; give another directory.")
     return path
-
-
-def _split(value: str, wrong: BadSetting) -> SplitResult:
-    try:
-        parts = urlsplit(value)
-        port = parts.port  # raises for what is no port
-    except ValueError:
-        raise wrong from None
-    if port == 0:
-        raise wrong
-    return parts
-
-
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-_SERVER = (
-    "must be an address like postgresql://user:password@host:5432/database. Characters such as "
-    "/ @ : # ? % in the user or the password are written as %2F %40 %3A %23 %3F %25."
-)
 
 
 def kept_secret(directory: Path, name: str, make: Callable[[], str]) -> str:
     """A secret of this installation in `directory`, made at the first call, readable by us only."""
     path = directory / name
-    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    draft = directory / f"{name}.{os.getpid()}.{secrets.token_hex(4)}"
+    try:
+        secret = _kept(path, make)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged"
+        raise BadSetting("DATA_DIR", f"{path} cannot be made or read: {reason}.") from None
+    if not secret:
+        raise BadSetting("DATA_DIR", f"{path} is empty; restore it from a backup.")
+    return secret
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     if not path.exists():
         draft.touch(mode=0o600)
         draft.write_text(make() + "\n")
@@ -169,3 +150,81 @@ def kept_secret(directory: Path, name: str, make: Callable[[], str]) -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # closed to us, or no possible name: what is above it decides
+        return False
+
+
+def _fault_of_url(value: str) -> str:
+    """What is wrong, without showing any of it; empty when nothing is."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port  # raises for what is no port
+    except ValueError:
+        return "its host or its port cannot be read"
+    faults = {
+        "it does not begin with http:// or https://": parts.scheme not in {"http", "https"},
+        "it names a user": "@" in parts.netloc,
+        "it goes on after the host": parts.path or set(value) & {"?", "#"},
+        "its host is not made of letters a to z, digits, dots and hyphens": not _HOST.fullmatch(
+            parts.netloc.lower()
+        ),
+        "its port is not from 1 to 65535": port == 0,
+    }
+    return next((fault for fault, is_there in faults.items() if is_there), "")
+
+
+def _fault_of_server(value: str, *, has_host_elsewhere: bool) -> str:
+    """What is wrong, without showing any of it; empty when nothing is."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port  # raises for what is no port
+        plain = unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        return "what is written with % in it is not UTF-8"
+    except ValueError:
+        return "its host or its port cannot be read"
+    has_host = parts.hostname or (has_host_elsewhere and "host=" in parts.query)
+    faults = {
+        "it does not begin with postgresql://": parts.scheme not in {"postgres", "postgresql"},
+        # Of these urlsplit drops some without a word, which would change a password.
+        "it has a space or a control character": re.search(r"[\x00-\x20\x7f]", value)
+        or "\0" in plain,
+        "a % in it is not followed by two digits 0-9 A-F": re.search(r"%(?![0-9a-fA-F]{2})", value),
+        "it has a #": "#" in value,
+        "it has not one @ between the password and the host": parts.netloc.count("@") != 1,
+        "the user is missing": not parts.username,
+        "the host is missing": not has_host,
+        "its host has a %": "%" in (parts.hostname or ""),
+        "its port is not from 1 to 65535": port == 0,
+        "not one database follows the host": not re.fullmatch(r"/[^/@]+", parts.path),
+    }
+    return next((fault for fault, is_there in faults.items() if is_there), "")
+
+
+def _fault_of_parameters(query: str, known: tuple[str, ...]) -> str:
+    """Not even an unknown parameter's name is shown: it may be the end of a password."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    asked = dict(pairs)
+    if len(asked) < len(pairs):
+        return "gives a parameter after “?” twice."
+    if not asked.keys() <= set(known):
+        return f"has a parameter after “?” that is none of {', '.join(known)}."
+    if asked.get("sslmode", _SSL_MODES[0]) not in _SSL_MODES:
+        return f"its sslmode must be one of {', '.join(_SSL_MODES)}."
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", asked.get("connect_timeout", "1"), re.ASCII):
+        return "its connect_timeout must be a number of seconds, from 1 to 9999."
+    return ""
+
+
+#: As Django's `host_validation_re`, but no leading dot, which would stand for every subdomain.
+_HOST = re.compile(r"([a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]*:[0-9a-f:.]*\])(:[0-9]*)?")
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SERVER = (
+    "must be an address like postgresql://user:password@host:5432/database, but {}. Characters "
+    "such as / @ : # ? % in the user or the password are written as %2F %40 %3A %23 %3F %25."
+)

@@ -19,7 +19,6 @@ from pipelines.secrets import check_keys
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
-DATA_DIR = env.directory("DATA_DIR", BASE_DIR / ".data")
 DEBUG = env.boolean("DEBUG", default=False)
 
 # Databases and keys: with DATABASE_URL unset everything is made on the spot, under DATA_DIR.
@@ -27,6 +26,7 @@ DEBUG = env.boolean("DEBUG", default=False)
 DATABASE_URL = env.text("DATABASE_URL")
 WAREHOUSE_URL = env.text("WAREHOUSE_URL")
 EMBEDDED = not DATABASE_URL
+DATA_DIR = env.directory("DATA_DIR", BASE_DIR / ".data", is_written=EMBEDDED)
 _LIBPQ = ("host", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "options")
 env.server("WAREHOUSE_URL", parameters=("sslmode",))
 
@@ -44,7 +44,8 @@ else:
         if not env.text(_name):
             raise env.BadSetting(_name, "must be set when DATABASE_URL is set.")
     env.server("DATABASE_URL", parameters=_LIBPQ)
-    DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL)}
+    # In names of databases it takes + for a space, as forms do; addresses of PostgreSQL mean +.
+    DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL.replace("+", "%2B"))}
     SECRET_KEY = env.text("SECRET_KEY")
     ENCRYPTION_KEYS = env.items("ENCRYPTION_KEYS")
 
@@ -85,7 +86,7 @@ _PUBLIC = urlsplit(PUBLIC_URL)
 _HTTPS = _PUBLIC.scheme == "https"
 
 ALLOWED_HOSTS = env.items("ALLOWED_HOSTS") or sorted(
-    {_PUBLIC.hostname or "", "127.0.0.1", "localhost", "[::1]"}
+    {_PUBLIC.netloc.removesuffix(f":{_PUBLIC.port}"), "127.0.0.1", "localhost", "[::1]"}
 )
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SECURE_SSL_REDIRECT = _HTTPS

@@ -22,7 +22,7 @@ class Place(NamedTuple):
     database_oid: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # not frozen: raising writes a traceback to it
 class Moved(Exception):
     """The metadata is in another database than it was: restored from a backup, or a copy."""
 

@@ -20,12 +20,10 @@ class Account:
     name: str
     switched: bool
 
-    def run(
-        self, *command: Sequence[str | Path], new_session: bool = False
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
         """Run a program as this account, without our terminal, folder, files or PG* settings."""
         try:
-            return self._run([str(word) for words in command for word in words], new_session)
+            return self._run([str(word) for words in command for word in words])
         except OSError as error:
             if not self.switched or error.errno != errno.EPERM:
                 raise
@@ -35,7 +33,7 @@ class Account:
                 "or set DATABASE_URL."
             ) from error
 
-    def _run(self, command: Sequence[str], new_session: bool) -> subprocess.CompletedProcess[str]:
+    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603  (the programs are ours, no shell reads the words)
             command,
             stdin=subprocess.DEVNULL,
@@ -45,7 +43,7 @@ class Account:
             check=False,
             cwd="/",  # the folder we stand in may be closed to the account
             env=_plain_environment(),
-            start_new_session=new_session,
+            start_new_session=True,  # a Ctrl-C in our terminal is not for it
             user=self.uid if self.switched else None,
             group=self.gid if self.switched else None,
             extra_groups=[] if self.switched else None,

@@ -231,7 +231,6 @@ class Cluster:
         outcome = account.run(
             [program, "start", "-w", "-t", str(int(START_SECONDS))],
             ["-D", self.data, "-l", self.log, "-o", shlex.join(words)],
-            new_session=True,
         )
         if outcome.returncode == 0:
             return ""

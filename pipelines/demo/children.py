@@ -40,7 +40,8 @@ def site(port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def free_port(wanted: int) -> int:
     """`wanted`, or the next port above it that nobody listens on. Raises OSError."""
-    for port in range(wanted, wanted + TRIED_PORTS):
+    last = min(wanted + TRIED_PORTS - 1, 65535)
+    for port in range(wanted, last + 1):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -48,7 +49,7 @@ def free_port(wanted: int) -> int:
             except OSError:
                 continue
             return port
-    raise OSError(f"No port from {wanted} to {wanted + TRIED_PORTS - 1} is free.")
+    raise OSError(f"No port from {wanted} to {last} is free for us; name another: --port 9000.")
 
 
 def answers(port: int) -> bool:
@@ -60,14 +61,11 @@ def answers(port: int) -> bool:
 
 @contextmanager
 def _child(name: str, command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    process: subprocess.Popen[bytes] | None = None
+    process = _start(name, command, environment)
     try:
-        with interrupts.held():
-            process = _start(name, command, environment)
         yield process
     finally:
-        if process is not None:
-            _end(process)
+        _end(process)
 
 
 def _start(name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -86,7 +84,7 @@ def _start(name: str, command: list[str], environment: dict[str, str]) -> subpro
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, and again for each further wish of ours; then SIGKILL."""
+    """SIGTERM, and again for each further wish of ours; then SIGKILL, to all that it started."""
     deadline = time.monotonic() + STOP_SECONDS
     told = None
     while process.poll() is None and time.monotonic() < deadline:
@@ -96,7 +94,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(_LOOK_SECONDS)
     if process.poll() is None:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -1,24 +1,22 @@
-"""Ctrl-C and SIGTERM during the demo: the first ends it, further ones only hurry its end."""
+"""Ctrl-C and its like during the demo: they end it, but only where nothing can be left behind."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Interrupts:
     """Python runs handlers on the main thread, between two of its instructions."""
 
     count = 0
-    is_held = False
-    is_told = False
+    is_allowed = False
 
     def came(self, _number: int, _frame: object) -> None:
         self.count += 1
-        self.tell()
-
-    def tell(self) -> None:
-        if self.count and not self.is_held and not self.is_told:
-            self.is_told = True
+        if self.is_allowed:
+            self.is_allowed = False
             raise KeyboardInterrupt
 
 
@@ -26,20 +24,34 @@ _interrupts = _Interrupts()
 
 
 def listen() -> None:
-    """From now on the first signal is a KeyboardInterrupt, and no later one is."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupts.came)
+    """From now on signals are counted, and are a KeyboardInterrupt only where that is allowed."""
+    for number in _SIGNALS:
+        # `nohup` wants the demo to outlive its terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupts.came)
+
+
+def ignore() -> None:
+    """For the very end: Python takes its handlers away on its way out, and we would be killed."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """A signal waits until the body has noted what it started, so that nothing is left behind."""
-    _interrupts.is_held = True
+def allowed() -> Iterator[None]:
+    """The first signal, also one from before, interrupts the body; outside they only count."""
+    _interrupts.is_allowed = True
     try:
+        obey()
         yield
     finally:
-        _interrupts.is_held = False
-    _interrupts.tell()
+        _interrupts.is_allowed = False
+
+
+def obey() -> None:
+    """For loops: Python drops an interrupt that happens to come while it frees an object."""
+    if count():
+        raise KeyboardInterrupt
 
 
 def count() -> int:

@@ -29,13 +29,13 @@ def watch(
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(bar_width=30),
-        TextColumn("{task.completed:>9,} rows"),
+        TextColumn("{task.fields[rows]:>9,} rows"),
         TextColumn("{task.fields[status]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
         bars = {
-            p.pk: progress.add_task(p.name, total=totals[p.name], status="waiting")
+            p.pk: progress.add_task(p.name, total=totals[p.name], status="waiting", rows=0)
             for p in pipelines
         }
         while alive():
@@ -73,6 +73,7 @@ def _update(progress: Progress, bar: TaskID, pipeline: Pipeline, total: int | No
     progress.update(
         bar,
         completed=run.rows_read,
+        rows=run.rows_read,
         total=max(run.rows_read, 1) if done else total,
         status=_coloured(run.status),
     )

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from etl_admin import environment
+from etl_admin.database.throwaway import throwaway_cluster
+from etl_admin.settings import VERSION
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPLETE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
@@ -87,6 +91,16 @@ AN_ADDRESS = "must be an address like postgresql://user:password@host:5432/datab
         ("postgresql://h/x", AN_ADDRESS),
         ("postgresql://u:Sesame@h", AN_ADDRESS),
         ("postgresql://u:Sesame@h/x/y", AN_ADDRESS),
+        ("postgresql://u:a@Sesame/b@h", AN_ADDRESS),
+        ("postgresql://u:Ses ame@h/x", "it has a space or a control character"),
+        ("postgresql://u:Sesame\t1@h/x", "it has a space or a control character"),
+        ("postgresql://u:Sesame%00@h/x", "it has a space or a control character"),
+        ("postgresql://u:Sesame%ff@h/x", "what is written with % in it is not UTF-8"),
+        ("postgresql://:Sesame@h/x", "the user is missing"),
+        ("postgresql://u:Sesame@h/", "not one database follows the host"),
+        ("postgresql://u:Sesame@%2Ftmp/x", "its host has a %"),
+        ("postgresql://u:Sesame@h:0/x", "its port is not from 1 to 65535"),
+        ("postgresql://u:p@h/x?sslmode=allow&sslmode=allow", "a parameter after “?” twice"),
         ("postgresql://u:p@h/x?Sesame=1", "a parameter after “?” that is none of"),
         ("postgresql://u:p@h/x?sslmode=Sesame", "sslmode must be one of disable, allow, prefer"),
     ],
@@ -99,17 +113,30 @@ def test_a_wrong_address_of_a_server_is_refused_and_not_shown(
     assert ended.stderr.startswith(f"{name}: ")
     assert sentence in ended.stderr
     assert HIDDEN not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_time_limit_for_connecting_is_a_number_of_seconds() -> None:
+    address = COMPLETE["DATABASE_URL"] + "?connect_timeout="
+    code = "from etl_admin import settings as s; print(s.DATABASES['default']['OPTIONS'])"
+    assert "'connect_timeout': 10," in _start(code).stdout
+    assert "'connect_timeout': 3," in _start(code, DATABASE_URL=address + "3").stdout
+    ended = _start(DATABASE_URL=address + "soon")
+    assert ended.stderr.startswith("DATABASE_URL: its connect_timeout must be a number of seconds")
 
 
 def test_a_password_with_every_character_arrives_as_it_is() -> None:
-    address = "postgresql://u:a%2F%40%3A%23%3F%25b@db.example.com:5433/x?sslmode=require"
+    address = "postgresql://u:a%2F%40%3A%23%3F%25+%2Bb@db.example.com:5433/x+y?sslmode=require"
     code = (
         "import django; django.setup(); from etl_admin import settings as s;"
         "from etl_admin.warehouse import warehouse_address as w; d = s.DATABASES['default'];"
-        "print(d['PASSWORD'], w()['password'], d['PORT'], w()['port'])"
+        "print(d['PASSWORD'], w()['password'], d['PORT'], w()['port'],"
+        "d['NAME'], w()['dbname'])"
     )
     ended = _start(code, DATABASE_URL=address, WAREHOUSE_URL=address)
-    assert ended.stdout.split() == ["a/@:#?%b", "a/@:#?%b", "5433", "5433"], ended.stderr
+    assert ended.stdout.split() == ["a/@:#?%++b", "a/@:#?%++b", "5433", "5433", "x+y", "x+y"], (
+        ended.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,12 +151,37 @@ def test_a_password_with_every_character_arrives_as_it_is() -> None:
         "https://etl.example.com:0",
         "https://etl.example.com:99999",
         "ftp://etl.example.com",
+        "https://@etl.example.com",
+        "https://etl.example.com/#",
+        "https://*",
+        "https://.example.com",
+        "https://etl example.com",
+        "https://пример.рф",
+        "http://[v1.x]",
     ],
 )
 def test_a_public_address_is_host_and_port_only(address: str) -> None:
     ended = _start(PUBLIC_URL=address)
     assert (ended.returncode, HIDDEN in ended.stderr) == (1, False)
     assert ended.stderr.startswith("PUBLIC_URL: must be an address like https://etl.example.com")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "origin", "host"),
+    [
+        ("HTTPS://ETL.Example.com:443/", "https://etl.example.com", "etl.example.com"),
+        ("http://etl.example.com:8000", "http://etl.example.com:8000", "etl.example.com"),
+        ("http://[2001:DB8::1]:80", "http://[2001:db8::1]", "[2001:db8::1]"),
+    ],
+)
+def test_a_public_address_is_kept_as_browsers_send_it(address: str, origin: str, host: str) -> None:
+    code = (
+        "from etl_admin import settings as s;"
+        "print(*s.CSRF_TRUSTED_ORIGINS);"
+        "print(*(set(s.ALLOWED_HOSTS) - {'127.0.0.1', 'localhost', '[::1]'}))"
+    )
+    assert _start(code, PUBLIC_URL=address).stdout.split() == [origin, host]
 
 
 @pytest.mark.parametrize("name", ["STATE_SCHEMA", "TARGET_SCHEMAS"])
@@ -140,6 +192,11 @@ def test_a_public_address_is_host_and_port_only(address: str) -> None:
         ("information_schema", "belongs to PostgreSQL itself"),
         ("pg_temp_3", "belongs to PostgreSQL itself"),
         ("x" * 64, "is longer than the 63 bytes"),
+        ("я" * 32, "is longer than the 63 bytes"),
+        ("analytics.film", "must be the plain name of a schema"),
+        ('"analytics"', "must be the plain name of a schema"),
+        ("ana\x07lytics", "must be the plain name of a schema"),
+        ("\udcff", "must be the plain name of a schema"),
     ],
 )
 def test_a_schema_that_cannot_be_ours_is_refused(name: str, schema: str, sentence: str) -> None:
@@ -165,20 +222,110 @@ def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
         assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["migrate", "installation", "showmigrations"])
-def test_a_command_says_in_a_sentence_that_the_metadata_is_away(command: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "manage.py", command],
+def test_a_data_directory_that_cannot_be_made_is_refused() -> None:
+    for place in ("/proc/data", "/" + "x" * 300):
+        ended = _start(DATA_DIR=place, DATABASE_URL=None, SECRET_KEY=None)
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(f"DATA_DIR: {place}/secret_key cannot be made or read: ")
+        assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_is_closed_to_us_is_refused_only_where_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(environment.BadSetting, match="cannot be written by this user"):
+        environment.directory("DATA_DIR", tmp_path, is_written=True)
+    assert environment.directory("DATA_DIR", tmp_path, is_written=False) == tmp_path / "data"
+
+
+def test_a_folder_that_we_may_not_even_look_into_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, look = tmp_path / "closed", Path.exists
+
+    def exists(path: Path) -> bool:
+        if closed in path.parents:
+            raise PermissionError
+        return look(path)
+
+    closed.mkdir()
+    monkeypatch.setenv("DATA_DIR", str(closed / "data"))
+    monkeypatch.setattr(Path, "exists", exists)
+    assert environment.directory("DATA_DIR", tmp_path, is_written=True) == closed / "data"
+
+
+@pytest.mark.parametrize(
+    ("kept", "sentence"),
+    [(b"\n", "is empty"), (b"\xff\n", "cannot be made or read: it is damaged")],
+)
+def test_a_kept_secret_that_is_damaged_is_named(tmp_path: Path, kept: bytes, sentence: str) -> None:
+    (tmp_path / "secret_key").write_bytes(kept)
+    ended = _start(DATA_DIR=str(tmp_path), DATABASE_URL=None, SECRET_KEY=None)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"DATA_DIR: {tmp_path / 'secret_key'} {sentence}")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def _manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **COMPLETE},
+        env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+CREATE_SOMEBODY = "createsuperuser --noinput --username somebody --email some@body.example"
+
+
+@pytest.mark.parametrize("command", ["migrate", "installation", "showmigrations", CREATE_SOMEBODY])
+def test_a_command_says_in_a_sentence_that_the_metadata_is_away(command: str) -> None:
+    ended = _manage(*command.split(), **COMPLETE)
     assert ended.returncode == 1
     assert ended.stderr.startswith("The metadata database cannot be used: ")
-    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_command_asked_for_its_traceback_gives_it() -> None:
+    assert "Traceback" in _manage("migrate", "--traceback", **COMPLETE).stderr
+
+
+def test_a_command_before_the_first_migration_says_what_to_run() -> None:
+    with throwaway_cluster() as cluster:
+        address = cluster.url("postgres")
+        ended = _manage("installation", **{**COMPLETE, "DATABASE_URL": address})
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "The metadata database lacks tables of this version; run: manage.py migrate.\n"
+    )
+
+
+def test_the_development_server_says_that_the_metadata_is_away_and_serves() -> None:
+    code = (
+        "import django; django.setup();"
+        "from pipelines.management.commands.runserver import Command as c; c().check_migrations()"
+    )
+    ended = _start(code)
+    assert ended.returncode == 0
+    assert ended.stderr.startswith("The metadata database cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    "headers", ["", "HTTP_AUTHORIZATION='Token abc', HTTP_COOKIE='sessionid=x'"]
+)
+def test_the_health_check_says_in_its_own_words_that_the_metadata_is_away(headers: str) -> None:
+    code = (
+        "import django; django.setup(); from django.test import Client;"
+        f"answer = Client().get('/api/v1/health', HTTP_HOST='localhost', {headers});"
+        "print(answer.status_code, answer.json())"
+    )
+    said = _start(code).stdout
+    assert said == f"503 {{'status': 'error', 'db': 'error', 'version': '{VERSION}'}}\n"
 
 
 def test_without_a_database_url_keys_are_made_once_and_for_us_alone(tmp_path: Path) -> None:

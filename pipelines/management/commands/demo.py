@@ -1,9 +1,13 @@
 """`manage.py demo`: from nothing to rows that move; arguments and order only."""
 
+import subprocess
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
@@ -24,7 +28,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The two choices there are."""
         parser.add_argument("--exit", action="store_true", help="stop after the results")
-        parser.add_argument("--port", type=int, default=8000, help="where to serve (8000)")
+        parser.add_argument("--port", type=_port, default=8000, help="where to serve (8000)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Everything, in order; what was started is stopped in the end."""
@@ -35,17 +39,37 @@ class Command(BaseCommand):
         started_here = False
         went_well = False
         try:
-            with interrupts.held():
-                started_here = _start_database(console)
-            _prepare(console)
+            started_here = _start_database(console)
+            with _interruptible(console):
+                _prepare(console)
             went_well = _run(console, serve=not options["exit"], port=options["port"])
         except KeyboardInterrupt:
-            console.print("Stopping.")
-            went_well = went_well or not options["exit"]
+            went_well = not options["exit"]
+        except psycopg.Error as error:
+            raise CommandError(f"The warehouse cannot be used: {error}") from error
         finally:
             _stop_database(console, started_here=started_here)
+            interrupts.ignore()
         if not went_well:
             raise CommandError("Not every run succeeded.")
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isdecimal() else 0
+    if not 0 < port < 65536:
+        raise ArgumentTypeError(f"“{text}” is not a port: give a number from 1 to 65535.")
+    return port
+
+
+@contextmanager
+def _interruptible(console: Console) -> Iterator[None]:
+    """Where Ctrl-C takes effect; everywhere else it waits for the next such place."""
+    try:
+        with interrupts.allowed():
+            yield
+    except KeyboardInterrupt:
+        console.print("Stopping.")
+        raise
 
 
 def _start_database(console: Console) -> bool:
@@ -83,16 +107,23 @@ def _show_administrator(console: Console) -> None:
 
 def _run(console: Console, *, serve: bool, port: int) -> bool:
     """Worker and runs; then the site, until Ctrl-C."""
-    pipelines = prepare.make_pipelines()
-    totals = {pipeline.name: prepare.count_source(pipeline) for pipeline in pipelines}
+    with _interruptible(console):
+        pipelines = prepare.make_pipelines()
+        totals = {pipeline.name: prepare.count_source(pipeline) for pipeline in pipelines}
     with children.worker() as worker:
-        for pipeline in pipelines:
-            _request(console, pipeline)
-        show.watch(console, pipelines, totals, lambda: worker.poll() is None)
-        went_well = show.results(console, pipelines)
+        with _interruptible(console):
+            for pipeline in pipelines:
+                _request(console, pipeline)
+            show.watch(console, pipelines, totals, lambda: _lives(worker))
+            went_well = show.results(console, pipelines)
         if serve:
             _serve(console, port, worker)
     return went_well
+
+
+def _lives(process: subprocess.Popen[bytes]) -> bool:
+    interrupts.obey()
+    return process.poll() is None
 
 
 def _request(console: Console, pipeline: Pipeline) -> None:
@@ -103,16 +134,19 @@ def _request(console: Console, pipeline: Pipeline) -> None:
             console.print(f"{pipeline.name}: {refused.sentence}", style="yellow")
 
 
-def _serve(console: Console, wanted: int, worker: Any) -> None:
-    port = children.free_port(wanted)
+def _serve(console: Console, wanted: int, worker: subprocess.Popen[bytes]) -> None:
+    try:
+        port = children.free_port(wanted)
+    except OSError as error:
+        raise CommandError(str(error)) from error
     if port != wanted:
         console.print(f"Port {wanted} is taken, so the site is at {port}.", style="yellow")
-    with children.site(port) as web:
-        while web.poll() is None and not children.answers(port):
+    with children.site(port) as web, _interruptible(console):
+        while _lives(web) and not children.answers(port):
             time.sleep(0.1)
         address = f"http://127.0.0.1:{port}/admin/"
         console.print(f"The admin is at [bold]{address}[/bold]. Ctrl-C stops everything.")
-        while web.poll() is None and worker.poll() is None:
+        while _lives(web) and _lives(worker):
             time.sleep(0.5)
         gone = "site" if web.poll() is not None else "worker"
         raise CommandError(f"The {gone} ended by itself; its log is in {settings.DATA_DIR}.")
