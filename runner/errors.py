@@ -91,7 +91,7 @@ _PERMANENT_CONNECT = re.compile(
 _RAISING = {"pl_exec.c", "plpy_elog.c", "plpy_plpymodule.c", "plperl.c", "pltcl.c"}
 _NO_SLOT = re.compile(r"too many (clients|connections)|remaining connection slots")
 # Messages of these classes name objects, never values.
-_QUOTABLE = ("42", "3D", "3F", "0A", "53", "54", "55", "57", "25")
+_QUOTABLE = ("21", "42", "3D", "3F", "0A", "53", "54", "55", "57", "25")
 
 
 def blame(error: psycopg.Error, side: Side) -> None:
@@ -212,19 +212,14 @@ def _where(error: psycopg.Error) -> str:
 
 
 def _next_step(state: str, side: Side) -> str:
-    if side is Side.SOURCE and state[:2] in ("22", "23"):
-        return _CORRECT_THE_QUERY
-    return _NEXT_STEPS.get(state) or _NEXT_STEPS.get(state[:2]) or ""
-
-
-_CORRECT_THE_QUERY = (
-    "Correct the rows, or change the query so that it can do with them (NULLIF, CASE, a WHERE), "
-    "and run again."
-)
+    steps = _NEXT_STEPS | (_AT_THE_SOURCE if side is Side.SOURCE else {})
+    return steps.get(state) or steps.get(state[:2]) or ""
 
 
 _NEXT_STEPS = {
     "23": "Correct the row in the source, or the constraint, and run again.",
+    "23505": "Correct the rows in the source; where rows may exchange their values, make the "
+    "constraint DEFERRABLE. Then run again.",
     "23514": "Correct the row in the source, or the constraint or partitions, and run again.",
     "22": "Cast the column in the query, or change the column's type in the target.",
     "42501": "Ask for the missing right, and run again.",
@@ -237,7 +232,20 @@ _NEXT_STEPS = {
     "40P01": "Two sessions waited for each other.",
     "28": "Check user and password of the connection.",
     "25006": "If this server is a standby, point the connection to the primary.",
-    "57P01": "The server is being stopped, or somebody ended the session.",
-    "57P02": "The server crashed and starts again; its log says why.",
-    "57P03": "The server is starting or stopping.",
+    "57P01": "The server is being stopped, or somebody ended the session. Run again when it is "
+    "back.",
+    "57P02": "The server's log says why. Run again when it is back.",
+    "57P03": "The server is starting or stopping. Run again when it is back.",
+}
+
+_CORRECT_THE_QUERY = (
+    "Correct the rows, or change the query so that it can do with them (NULLIF, CASE, a WHERE), "
+    "and run again."
+)
+_AT_THE_SOURCE = {
+    "21": "Change the query so that each of its subqueries gives one row at most.",
+    "22": _CORRECT_THE_QUERY,
+    "23": _CORRECT_THE_QUERY,
+    **dict.fromkeys(("23505", "23514"), _CORRECT_THE_QUERY),
+    "25006": "A query may only read: take out of it what writes.",
 }

@@ -68,9 +68,12 @@ class Moving:
             raise ValueError("preflight makes a promise for every incremental definition")
         order = self.examined.order
         self._check_not_vanished(found)
+        self._check_not_emptied(found)
         _check_same_order(found.position, order[0], self.examined.basis)
         self._check_nulls(order[0])
         bounds = bounds_for(self.source, promise, order[0], found.position)
+        if bounds.position is not None and not bounds.reads_again:
+            self._check_keys_at(order, bounds.position)
         upsert = self._upsert(order, floor=found.position if bounds.reads_again else None)
         self.control.progress.phase = "load"
         statement = queries.copy_after(
@@ -139,6 +142,19 @@ class Moving:
                 error_class="TargetVanished",
             )
 
+    def _check_not_emptied(self, found: Checkpoint) -> None:
+        """As after a table that was dropped and made anew, but without its rows."""
+        if self.examined.table is None or not found.rows or self.definition.allow_empty:
+            return
+        row = self.target.execute(load.any_row(self.definition.target_table)).fetchone()
+        if row and not row[0]:
+            raise RunError(
+                f"The table {self.definition.target_table} is empty, and {found.rows} rows had "
+                "been loaded into it. Reset the checkpoint to load everything again, or set "
+                "allow_empty if the table is emptied on purpose.",
+                error_class="TargetEmptied",
+            )
+
     def _check_nulls(self, column: Column) -> None:
         """The policy `fail`: any row without a place in the order stops the run."""
         if self.definition.null_policy is not Nulls.FAIL:
@@ -153,6 +169,20 @@ class Moving:
             "have no place in the order. Fill it, or set the NULL policy to include or exclude.",
             error_class="NullKey",
         )
+
+    def _check_keys_at(self, order: tuple[Column, ...], position: Position) -> None:
+        """A NULL in the key, beside rows that are read already, has no place after them."""
+        if len(order) == 1:
+            return
+        found = self.source.run(queries.count_keyless(self.examined.query, order, position))
+        if number := int(found.get_value(0, 0) or b"0"):
+            names = ", ".join(f"“{column.name}”" for column in order[1:])
+            raise RunError(
+                f"In {number} rows a key column ({names}) is NULL, so they cannot be told apart "
+                f"and have no place in the order. Fill it, and give those rows a new "
+                f"“{order[0].name}”.",
+                error_class="NullKey",
+            )
 
     def _notice_restored_source(self, column: Column, position: Position | None) -> None:
         """Nothing new, and nothing as new as what was read: the source may be an older copy."""

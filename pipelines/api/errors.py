@@ -18,6 +18,7 @@ from django.core.signals import got_request_exception
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -81,9 +82,8 @@ def problem_of(error: Exception) -> Problem:
             at=error.pipeline_status,
         )
     if isinstance(error, exceptions.APIException):
-        return Problem(
-            status=error.status_code, code=str(error.get_codes()), detail=str(error.detail)
-        )
+        sentence = str(_SAYING_MORE.get(type(error), error.detail))
+        return Problem(status=error.status_code, code=str(error.get_codes()), detail=sentence)
     return _ours(error) or _framework(error) or SERVER_ERROR
 
 
@@ -130,6 +130,16 @@ def _framework(error: Exception) -> Problem | None:
         return Problem(status=400, code="bad_request", detail=_("The request cannot be read."))
     return None
 
+
+#: Where the framework says only what is wrong, not what to do.
+_SAYING_MORE = {
+    exceptions.UnsupportedMediaType: gettext_lazy(
+        "Send JSON, with the header “Content-Type: application/json”."
+    ),
+    exceptions.NotAcceptable: gettext_lazy(
+        "No answer is of a kind that the header “Accept” allows. Ask for application/json."
+    ),
+}
 
 SERVER_ERROR = Problem(
     status=500,

@@ -61,10 +61,11 @@ def duplicate_name(name: str) -> str:
 
 def warnings_for(pipeline: Pipeline) -> list[str]:
     """What is allowed but seldom meant: other pipelines that write to the same table."""
-    others = Pipeline.objects.filter(
-        target_table=pipeline.target_table, target_connection=pipeline.target_connection_id
-    )
-    names = others.exclude(pk=pipeline.pk).order_by("name").values_list("name", flat=True)
+    others = Pipeline.objects.filter(target_connection=pipeline.target_connection_id)
+    found = others.exclude(pk=pipeline.pk).order_by("name").values_list("name", "target_table")
+    # The same table can be written in several ways, with quotes and without.
+    table = TableName.parse(pipeline.target_table)
+    names = [name for name, written in found if TableName.parse(written) == table]
     sentence = _("The pipeline “%(name)s” writes to the table %(table)s too.")
     return [sentence % {"name": name, "table": pipeline.target_table} for name in names[:5]]
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from runner.connections import Session
 from runner.plan import FIRST_USER_OID, Column, Definition, Method, Mode
 from runner.preflight.match import check_keys, check_updatable, is_binary, match_columns
-from runner.preflight.order import basis_of
+from runner.preflight.merging import check_told_apart, warnings_of
+from runner.preflight.order import basis_of, check_ordered
 from runner.preflight.promise import Promise, promise_for
 from runner.preflight.query import describe_query, looks_empty, stripped
 from runner.preflight.table import (
     Table,
+    check_allowed,
     check_may_create,
     check_may_write,
     check_not_metadata,
@@ -50,6 +52,7 @@ def examine(definition: Definition, source: Session, target: Session) -> Examine
         raise Rejected({"source_query": ["Write the query: it is empty."]})
     query = stripped(definition.source_query)
     columns = describe_query(source, query)
+    check_allowed(definition)
     check_not_metadata(target, definition.target_table)
     table = find_table(target, definition.target_table)
     key = check_keys(definition, columns, table)
@@ -68,13 +71,12 @@ def examine(definition: Definition, source: Session, target: Session) -> Examine
     )
     promise, basis = None, ""
     if definition.mode is Mode.FULL:
-        method = choose_method(table, definition.publish, key)
-        findings = replace(findings, method=method)
+        findings = replace(findings, method=choose_method(table, definition.publish, key))
     else:
         findings, promise = _with_order(definition, findings, source)
         basis = basis_of(source, query, ordered(findings))
     if findings.method is Method.MERGE:
-        check_updatable(definition.target_table, targets, key)
+        findings = _with_merge(definition, findings, target, table)
     return Examined(
         findings=findings,
         query=query,
@@ -107,6 +109,22 @@ def _with_order(
     return found, promise
 
 
+def _with_merge(
+    definition: Definition, findings: Findings, target: Session, table: Table | None
+) -> Findings:
+    """What is written row by row, found by its key: a merge, or each batch of an incremental run.
+
+    Raises Rejected.
+    """
+    if table is None:
+        return findings
+    name, columns = definition.target_table, [column.name for column in findings.columns]
+    check_updatable(name, findings.target_columns, findings.key)
+    check_told_apart(target, name, table, findings.key)
+    found = warnings_of(target, name, table, columns, findings.key)
+    return replace(findings, warnings=(*findings.warnings, *found))
+
+
 def _check_possible(columns: tuple[Column, ...]) -> None:
     """What a query may return and a table cannot have."""
     sentences = [
@@ -127,6 +145,8 @@ def _creates(definition: Definition, columns: tuple[Column, ...], key: tuple[str
 def _check_creatable(target: Session, definition: Definition, columns: tuple[Column, ...]) -> None:
     check_may_create(target, definition.target_table)
     _check_possible(columns)
+    key = [column for column in columns if column.name in definition.key_columns]
+    check_ordered(target, key, "key_columns")
     own = {c.type_name: c.name for c in columns if c.oid >= FIRST_USER_OID}
     unknown = target.execute(catalog.UNKNOWN_TYPES, [list(own)]).fetchall()
     if unknown:

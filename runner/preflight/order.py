@@ -5,6 +5,9 @@ their versions: https://www.postgresql.org/docs/current/collation.html. Transact
 one cluster. Under another basis a position means nothing: rows before and after it have moved.
 """
 
+from collections.abc import Sequence
+
+import psycopg
 from psycopg import sql
 
 from runner.connections import Session
@@ -20,6 +23,8 @@ def basis_of(session: Session, query: str, order: tuple[Column, ...]) -> str:
 
     Runs nothing of the query: asking for a collation needs no row.
     """
+    check_ordered(session, order[:1], "incremental_key")
+    check_ordered(session, order[1:], "key_columns")
     if order[0].oid == XID8:
         return _cluster(session)
     collatable = _collatable(session, order)
@@ -34,6 +39,22 @@ def basis_of(session: Session, query: str, order: tuple[Column, ...]) -> str:
     if loose:
         raise Rejected({"source_query": [_NOT_DETERMINISTIC.format(name) for name in loose]})
     return ", ".join(f"{c.name} {row[0]}" for c, row in zip(collatable, found, strict=True))
+
+
+def check_ordered(session: Session, columns: Sequence[Column], field: str) -> None:
+    """Types without an order (json, point) can be no key. Raises Rejected."""
+    for column in columns:
+        try:
+            session.describe(catalog.ordered_by(column))
+        except psycopg.errors.UndefinedFunction:
+            raise Rejected(
+                {
+                    field: [
+                        f"Column “{column.name}” is {column.type_name}, a type without an order, "
+                        "so it can be no key. Name another column, or cast it in the query."
+                    ]
+                }
+            ) from None
 
 
 def _collatable(session: Session, order: tuple[Column, ...]) -> list[Column]:

@@ -1,26 +1,16 @@
 """What the source says of a query without running it: its columns, or why it is refused."""
 
-import re
-
 import psycopg
 
 from runner.connections import Session
 from runner.errors import Side, classify
 from runner.plan import Column
+from runner.preflight.lexer import lexemes
 from runner.preflight.values import Rejected
 from runner.statements import catalog, source
 
 FIELD = "source_query"
 UNNAMED = "?column?"
-
-
-# What SQL text is made of, as far as it decides where a statement ends: comments, strings (E'…',
-# '…', $tag$…$tag$), quoted names, words, single characters.
-_LEXEME = re.compile(
-    r"(?P<comment>--[^\n]*|/\*.*?\*/)|[eE]'(?:\\.|[^'\\])*'|'[^']*'|\"[^\"]*\""
-    r"|(?P<tag>\$(?:[^\W\d]\w*)?\$).*?(?P=tag)|\w[\w$]*|.",
-    re.DOTALL,
-)
 
 
 def stripped(query: str) -> str:
@@ -29,9 +19,9 @@ def stripped(query: str) -> str:
     Where this errs, PostgreSQL refuses what is left: it only ever cuts the end off.
     """
     end = 0
-    for lexeme in _LEXEME.finditer(query):
-        if lexeme["comment"] is None and lexeme[0] != ";" and not lexeme[0].isspace():
-            end = lexeme.end()
+    for lexeme in lexemes(query):
+        if not lexeme.is_blank and lexeme.text != ";":
+            end = lexeme.end
     return query[:end]
 
 
@@ -66,10 +56,10 @@ def _check_locks(query: str) -> None:
     Outside parentheses FOR begins a lock clause, unless it is a name: “AS for”, “t.for”.
     """
     depth, before = 0, ""
-    for lexeme in _LEXEME.finditer(query):
-        word = lexeme[0].lower()
-        if lexeme["comment"] is not None or word.isspace():
+    for lexeme in lexemes(query):
+        if lexeme.is_blank:
             continue
+        word = lexeme.text.lower()
         depth += (word == "(") - (word == ")")
         if word == "for" and depth == 0 and before not in ("as", "."):
             raise Rejected({FIELD: [_LOCKS]})

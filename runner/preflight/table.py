@@ -8,7 +8,7 @@ from psycopg.rows import dict_row
 
 from pipelines.names import TableName
 from runner.connections import Session
-from runner.plan import Column, Method
+from runner.plan import Column, Definition, Method
 from runner.preflight.values import Rejected
 from runner.statements import catalog
 
@@ -65,6 +65,21 @@ def find_table(session: Session, name: TableName) -> Table | None:
         shape=next(row[0] for row in session.execute(catalog.SHAPE, {"oid": oid})),
         facts=facts,
     )
+
+
+def check_allowed(definition: Definition) -> None:
+    """The connection's list may have changed since the pipeline was stored. Raises Rejected."""
+    schema, target = definition.target_table.schema, definition.target
+    if schema not in target.target_schemas:
+        allowed = ", ".join(target.target_schemas) or "none"
+        raise Rejected(
+            {
+                FIELD: [
+                    f"Pipelines may not write to the schema “{schema}” of the connection "
+                    f"“{target.name}”. Allowed: {allowed}."
+                ]
+            }
+        )
 
 
 def check_not_metadata(session: Session, name: TableName) -> None:

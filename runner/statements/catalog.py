@@ -107,6 +107,30 @@ WHERE x.indrelid = %s AND x.indisunique AND x.indimmediate AND x.indisvalid
 GROUP BY x.indexrelid, x.indisprimary ORDER BY x.indisprimary DESC, x.indexrelid
 """
 
+#: Parameter: oid (named). Columns that are compared by a collation, their own or that of a unique
+#: index, which takes different texts for equal.
+LOOSE_COLUMNS = """
+SELECT a.attname::text FROM pg_attribute a
+WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped AND EXISTS (
+    SELECT FROM pg_collation c WHERE NOT c.collisdeterministic AND (c.oid = a.attcollation
+        OR EXISTS (SELECT FROM pg_index x
+            CROSS JOIN LATERAL unnest(x.indkey::int2[], x.indcollation::oid[]) AS k(attnum, ordered)
+            WHERE x.indrelid = a.attrelid AND x.indisunique
+                AND k.attnum = a.attnum AND k.ordered = c.oid)))
+"""
+
+#: Parameter: the table's oid. Unique indexes that each row is held against as it is written, and
+#: whether they have more parts than columns. Those of a partitioned table stand for its parts'.
+UNIQUE_AT_ONCE = """
+SELECT c.relname::text, ARRAY(SELECT a.attname::text FROM pg_attribute a
+        WHERE a.attrelid = x.indrelid
+            AND a.attnum = ANY((x.indkey::int2[])[0:x.indnkeyatts - 1])),
+    x.indexprs IS NOT NULL
+FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
+WHERE x.indrelid = %s AND x.indisunique AND x.indimmediate AND x.indislive
+ORDER BY c.relname
+"""
+
 #: Parameters: type names as the source writes them. Those that the target does not know.
 UNKNOWN_TYPES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regtype(name) IS NULL"
 
@@ -158,6 +182,11 @@ CLUSTER = """
 SELECT CASE WHEN has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
     THEN (SELECT system_identifier::text FROM pg_control_system()) END
 """
+
+
+def ordered_by(column: Column) -> sql.Composed:
+    """Parsed only by a server that can order values of the column's type."""
+    return sql.SQL("SELECT 1 ORDER BY NULL::{}").format(sql.SQL(column.type_name))
 
 
 def collations_for(query: str, columns: Sequence[Column]) -> sql.Composed:

@@ -214,6 +214,11 @@ def upsert(
     )
 
 
+def any_row(name: TableName) -> sql.Composed:
+    """Is there a row at all?"""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table(name))
+
+
 def count(name: TableName) -> sql.Composed:
     """How many rows a table has."""
     return sql.SQL("SELECT count(*) FROM {}").format(table(name))

@@ -86,6 +86,23 @@ def any_placeless(query: str, cursor_column: Column) -> sql.Composed:
     return sql.SQL("SELECT {}").format(sql.SQL(" OR ").join(tests))
 
 
+def count_keyless(query: str, order: Sequence[Column], position: Position) -> sql.Composed:
+    """How many rows stand at the position's own value with a NULL in the key.
+
+    A row comparison is neither true nor false for them, so a read would pass them over; those at
+    later values are read, and their NULL is refused by the target.
+    """
+    cursor_column, *key = order
+    return sql.SQL("SELECT count(*) FROM {} WHERE {} = {} AND ({})").format(
+        subquery(query),
+        sql.Identifier("q", cursor_column.name),
+        typed(position.cursor, cursor_column.type_name),
+        sql.SQL(" OR ").join(
+            sql.SQL("{} IS NULL").format(sql.Identifier("q", column.name)) for column in key
+        ),
+    )
+
+
 def count_placeless(query: str, cursor_column: Column) -> sql.Composed:
     """How many rows have no place in the order."""
     return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(

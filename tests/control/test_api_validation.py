@@ -143,6 +143,8 @@ def test_others_that_write_to_the_same_table_are_named():
     PipelineFactory(name="c", target_table="analytics.films", target_connection=ConnectionFactory())
     (sentence,) = warnings_for(pipeline)
     assert "“b”" in sentence
+    PipelineFactory(name="d", target_table='analytics."films"')
+    assert [sentence.split("“")[1][0] for sentence in warnings_for(pipeline)] == ["b", "d"]
 
 
 def test_sentences_are_translated_for_who_reads_them():

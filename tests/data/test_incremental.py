@@ -645,6 +645,80 @@ def test_a_null_in_a_key_column_fails_the_run(loads: Loads) -> None:
     assert "“id”" in run.error_message
 
 
+# What must not pass unnoticed
+
+
+@pytest.mark.parametrize("key", [["id"], ["id", "name"]])
+def test_a_null_in_the_key_beside_the_position_is_no_row_to_pass_over(
+    loads: Loads, key: list[str]
+) -> None:
+    loads.source.execute("CREATE TABLE s (id int, name text, modified timestamptz)")
+    loads.source.execute(f"INSERT INTO s VALUES (1, 'a', {START}), (2, 'b', {START})")
+    pipeline = define(loads, key_columns=key)
+    loads.succeed(pipeline)
+    loads.source.execute(f"INSERT INTO s VALUES (NULL, 'c', {START}), (3, 'd', {START})")
+
+    for _ in range(2):
+        run = loads.fail(pipeline)
+        assert run.error_class == "NullKey"
+        assert "In 1 rows a key column" in run.error_message
+
+    loads.source.execute("UPDATE s SET id = 4, modified = now() WHERE id IS NULL")
+    loads.succeed(pipeline)
+    assert loads.assert_equal(QUERY) == 4
+
+
+def test_a_null_in_the_key_fails_each_run_until_it_is_filled(loads: Loads) -> None:
+    loads.source.execute(
+        "CREATE TABLE s AS SELECT nullif(g, 3) AS id, 'n' AS name,"
+        f" {START} + g % 2 * interval '1 s' AS modified FROM generate_series(1, 25) g"
+    )
+    pipeline = define(loads, batch_size=2)
+    assert loads.fail(pipeline).sqlstate == "23502"
+    assert loads.fail(pipeline).error_class in ("NullKey", "NotNullViolation")
+    assert loads.fail(pipeline).error_class in ("NullKey", "NotNullViolation")
+    loads.source.execute("UPDATE s SET id = 3, modified = now() WHERE id IS NULL")
+    loads.succeed(pipeline)
+    assert loads.assert_equal(QUERY) == 25
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "DELETE FROM analytics.t",
+        "DROP TABLE analytics.t;"
+        " CREATE TABLE analytics.t (id int PRIMARY KEY, name text, modified timestamptz)",
+    ],
+)
+def test_a_table_that_lost_its_rows_is_not_filled_from_the_middle(feed: Loads, loss: str) -> None:
+    pipeline = define(feed)
+    feed.succeed(pipeline)
+    feed.target.execute(loss)
+
+    run = feed.fail(pipeline)
+
+    assert run.error_class == "TargetEmptied"
+    assert "100 rows had been loaded" in run.error_message
+    Pipeline.objects.filter(pk=pipeline.pk).update(allow_empty=True)
+    assert feed.succeed(pipeline).rows_read == 0
+    Pipeline.objects.filter(pk=pipeline.pk).update(allow_empty=False)
+    lifecycle.reset_checkpoint(pipeline.pk, by=None)
+    feed.succeed(pipeline)
+    assert feed.assert_equal(QUERY) == 100
+
+
+def test_a_schema_that_is_not_allowed_any_more_fails_the_run(feed: Loads) -> None:
+    pipeline = define(feed)
+    feed.target_connection.target_schemas = ["other"]
+    feed.target_connection.save()
+
+    run = feed.fail(pipeline)
+
+    assert "may not write to the schema “analytics”" in run.error_message
+    assert "Allowed: other." in run.error_message
+    assert feed.value("SELECT count(*) FROM analytics.t") == 0
+
+
 # What clears the position
 
 

@@ -155,6 +155,8 @@ def test_what_is_not_one_plain_select_is_refused_and_runs_nothing(
         ("WITH l AS (SELECT id FROM victims FOR SHARE) SELECT id FROM l", "FOR UPDATE"),
         ("SELECT 1 AS id FOR UPDATE", "FOR UPDATE"),
         ("SELECT 1 AS id for/**/no key UPDATE", "FOR UPDATE"),
+        ("SELECT 1 AS id LIMIT 1. FOR UPDATE", "FOR UPDATE"),
+        ("SELECT 1 AS id -- not the end\rFOR UPDATE", "FOR UPDATE"),
         ("SELECT id FROM victims WHERE id = $1", "parameter"),
         ("SELECT $1 AS id", "parameter"),
         ("SELECT id, FROM victims", "syntax error"),
@@ -214,6 +216,10 @@ def test_a_mistake_is_shown_by_line_and_column(refused: Refused, query: str, pla
         'SELECT 1 AS for, 2 AS "FOR"',
         "SELECT 'for update' AS id -- FOR UPDATE",
         "SELECT odd.for AS id FROM (SELECT 1 AS for) odd",
+        "SELECT 1 AS id /* one /* in another */ for us */",
+        "SELECT E'a''\\' for' AS id",
+        "SELECT odd.№for AS id FROM (SELECT 1 AS №for) odd",
+        "SELECT $a$ $b$ for $a$ AS id",
     ],
 )
 def test_every_way_to_write_one_select_is_taken(
@@ -322,6 +328,19 @@ def test_an_incremental_key_that_the_query_does_not_return_is_named(refused: Ref
 def test_an_incremental_key_for_later_must_be_right_in_full_mode_too(refused: Refused) -> None:
     errors = refused(GOOD, mode="full", incremental_key="changed")
     assert "“changed”" in errors["incremental_key"][0]
+
+
+@pytest.mark.parametrize("value", ["'{}'::json", "point(1, 2)", "'5'::xid"])
+def test_a_type_without_an_order_can_be_no_key(
+    refused: Refused, schema: Session, value: str
+) -> None:
+    query = f"SELECT 1 AS id, {value} AS odd"
+    errors = refused(query, mode="incremental", incremental_key="odd", key_columns=["id"])
+    assert "a type without an order" in errors["incremental_key"][0]
+    errors = refused(query, mode="incremental", incremental_key="id", key_columns=["odd"])
+    assert "a type without an order" in errors["key_columns"][0]
+    errors = refused(query, key_columns=["odd"])
+    assert "a type without an order" in errors["key_columns"][0]
 
 
 def test_names_of_keys_are_exact(refused: Refused) -> None:

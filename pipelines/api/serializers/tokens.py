@@ -19,6 +19,10 @@ class TokenRequestSerializer(StrictSerializer):
         default=DEFAULT_DAYS,
         min_value=1,
         max_value=MOST_DAYS,
+        error_messages=dict.fromkeys(
+            ("invalid", "min_value", "max_value"),
+            _("Give a whole number of days, from 1 to 366."),
+        ),
         help_text=_("After how many days the token is no longer accepted."),
     )
 
