@@ -8,6 +8,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from pipelines.admin import cells
+from pipelines.admin.charts import day_chart
+from pipelines.admin.overview import at_work, overdue
 from pipelines.admin.runs_table import runs_table
 from pipelines.admin.worker import alive
 from pipelines.models import Connection, Pipeline, PipelineRun
@@ -102,6 +104,12 @@ def _runs() -> dict[str, Any]:
     )
     page = cells.list_of(PipelineRun)
     return {
+        **day_chart(),
+        "overdue": [
+            {"pipeline": row, "url": cells.page_of(row), "since": cells.moment(row.last_success)}
+            for row in overdue()
+        ],
+        "at_work": at_work(),
         "last_runs": runs_table(list(rows.order_by("-started_at", "-id")[:_LAST_RUNS]), named=True),
         "failed_runs": [
             {

@@ -76,6 +76,7 @@ if STATE_SCHEMA in TARGET_SCHEMAS:
 RUNNER_LEASE_SECONDS = env.number("RUNNER_LEASE_SECONDS", default=30, least=1, most=3600)
 RUNNER_POLL_SECONDS = env.number("RUNNER_POLL_SECONDS", default=5, least=0.1, most=3600)
 RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", default=30, least=0.1, most=3600)
+RETENTION_DAYS = env.number("RETENTION_DAYS", default=90, least=1, most=36_500)
 CONNECTIONS_ALLOW_LOCAL = env.boolean("CONNECTIONS_ALLOW_LOCAL", default=False)
 
 # The web.

@@ -1,5 +1,6 @@
 """The claim and the lease renewal (raw SQL, each one statement) and the queries lists share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -51,7 +52,12 @@ r AS (
         progress_at = CASE WHEN (r.rows_read, r.rows_written, r.batches, r.phase)
             IS DISTINCT FROM (%(rows_read)s, %(rows_written)s, %(batches)s, %(phase)s)
             THEN now() ELSE r.progress_at END
-    FROM p WHERE r.pipeline_id = p.id AND r.generation = %(generation)s AND r.status = 'RUNNING'),
+    FROM p WHERE r.pipeline_id = p.id AND r.generation = %(generation)s AND r.status = 'RUNNING'
+    RETURNING r.id),
+x AS (
+    INSERT INTO pipelines_runsample (run_id, number, at, rows_read, rows_written, batches)
+    SELECT r.id, %(sample)s, now(), %(rows_read)s, %(rows_written)s, %(batches)s
+    FROM r WHERE %(sample)s::int IS NOT NULL ON CONFLICT DO NOTHING),
 s AS (
     INSERT INTO pipelines_pipelinestate AS s
         (pipeline_id, last_processed_value, last_processed_id, epoch, seq, rows, promise,
@@ -74,7 +80,8 @@ class Renewal:
     """What a worker reports with each renewal; all counts are totals of the run so far.
 
     `value` and `key` are the checkpoint as people read it, None before the first one; `seq` and
-    `checkpoint_rows` count over all runs since the checkpoint was last cleared.
+    `checkpoint_rows` count over all runs since the checkpoint was last cleared; `sample` is the
+    number under which the counts are kept for the run's chart, None for not at all.
     """
 
     pipeline: UUID
@@ -90,6 +97,7 @@ class Renewal:
     key: str | None
     seq: int
     checkpoint_rows: int
+    sample: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +114,38 @@ def renew(connection: "psycopg.Connection[Any]", renewal: Renewal) -> Wanted | N
     if row is None:
         return None
     return Wanted(pause=row[0] == PipelineStatus.PAUSE_REQUESTED, cancel=row[1])
+
+
+_THIN = """
+DELETE FROM pipelines_runsample s USING pipelines_pipelinerun r
+WHERE r.pipeline_id = %s AND r.generation = %s AND s.run_id = r.id AND s.number %% %s <> 0
+"""
+
+_WRITE_LINES = """
+INSERT INTO pipelines_runline (run_id, number, at, level, text)
+SELECT r.id, w.number, w.at, w.level, w.text
+FROM pipelines_pipelinerun r,
+    unnest(%s::int[], %s::timestamptz[], %s::text[], %s::text[]) AS w (number, at, level, text)
+WHERE r.pipeline_id = %s AND r.generation = %s ON CONFLICT DO NOTHING
+"""
+
+
+def thin_samples(
+    connection: "psycopg.Connection[Any]", pipeline: UUID, generation: int, step: int
+) -> None:
+    """Keep the run's samples whose number is a multiple of `step`."""
+    connection.execute(_THIN, [pipeline, generation, step])
+
+
+def write_lines(
+    connection: "psycopg.Connection[Any]", pipeline: UUID, generation: int, lines: Sequence[Any]
+) -> None:
+    """Add lines (number, at, level, text) to the run's log; written twice they are there once."""
+    columns = [[getattr(line, name) for line in lines] for name in _LINE]
+    connection.execute(_WRITE_LINES, [*columns, pipeline, generation])
+
+
+_LINE = ("number", "at", "level", "text")
 
 
 class PipelineQuerySet(models.QuerySet[Any]):

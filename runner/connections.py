@@ -90,6 +90,11 @@ class Session(psycopg.Connection[Any]):
             blame(error, self.side)
             raise
 
+    @property
+    def version(self) -> str:
+        """The server's, as people write it."""
+        return f"PostgreSQL {self.info.parameter_status('server_version')}"
+
     def abandon(self) -> None:
         """Cancel what runs and close, so that the server rolls back at once."""
         if self.closed:

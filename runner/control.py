@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from runner.journal import Journal
+
 # How long a run may take to finish its batch after SIGTERM before it is abandoned.
 STOP_SECONDS = 15.0
 
@@ -69,6 +71,7 @@ class Control:
     stop: threading.Event = field(default_factory=threading.Event)
     leave: threading.Event = field(default_factory=threading.Event)
     progress: Progress = field(default_factory=Progress)
+    journal: Journal = field(default_factory=Journal)
     pause: bool = False
     cancel: bool = False
     fenced: bool = False

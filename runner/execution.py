@@ -89,7 +89,9 @@ class Execution:
         definition = self._definition()
         tick, patience = self.control.tick, self.control.lease
         with writing(definition.target, tick=tick, patience=patience) as target:
+            self._say(f"Connected to the target “{definition.target.name}” ({target.version}).")
             fence, found = self._fence(target)
+            self._say(f"The target takes batches of generation {self.held.generation} only.")
             self.control.rescuing = False
             self._rescue()
             if self.settled:
@@ -97,6 +99,7 @@ class Execution:
             fence.drop_abandoned(lifecycle.ended)
             self.control.progress.phase = "preflight"
             with reading(definition.source, tick=tick, patience=patience) as source:
+                self._say(f"Connected to the source “{definition.source.name}” ({source.version}).")
                 moving = Moving(
                     definition=definition,
                     examined=examine(definition, source, target),
@@ -113,12 +116,17 @@ class Execution:
         self.promise = findings.promise
         if found.cleared:
             self.notes.append(_CLEARED)
+        form = "binary" if moving.examined.binary else "text"
+        self._say(f"Checked: {len(findings.columns)} columns, which pass as {form}.")
         full = moving.definition.mode is Mode.FULL
         if full:
             self.publish = str(findings.method)
+            self._say(f"The load will be published by {self.publish}.")
         else:
             self.resumed = found.phase == "loading" and found.position is not None
             moving.show(found)
+            self._say(_begins(self.control.progress.value))
+            self._say(self.promise)
         lifecycle.started(self.held, self._result(), cleared=found.cleared)
         # From here on no batch is open unless `moving` says so: a wish is obeyed at once.
         self.control.interruptible = True
@@ -203,6 +211,7 @@ class Execution:
         progressed = self.control.progress.batches > 0 and self.held.frozen["mode"] != Mode.FULL
         delay = error.delay(1 if progressed else self.held.pipeline.attempt)
         logger.warning("%s: %s", self._label(), error.sentence, exc_info=error.__cause__)
+        self.control.journal.say(error.sentence, level="ERROR")
         if delay is None:
             self._settle(lambda: lifecycle.fail(self.held, self._result(), _failure(error)))
             return False
@@ -255,9 +264,16 @@ class Execution:
             notes=tuple(self.notes),
         )
 
+    def _say(self, sentence: str) -> None:
+        self.control.journal.say(sentence)
+
     def _label(self) -> str:
         run = self.held.run.pk if self.held.run else "none yet"
         return f"Pipeline {self.held.pipeline.name}, run {run}"
+
+
+def _begins(value: str | None) -> str:
+    return "Reading from the beginning." if value is None else f"Reading after {value}."
 
 
 def _rejection(error: Rejected) -> RunError:

@@ -15,8 +15,9 @@ from django.db import connection
 
 from pipelines.choices import Mode
 from pipelines.lifecycle import Claim
-from pipelines.querysets import Renewal, Wanted, renew
+from pipelines.querysets import Renewal, Wanted, renew, thin_samples, write_lines
 from runner.control import Control, clock
+from runner.sampling import Sampler
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Heartbeat:
         self._worker = worker
         self._interval = min(control.lease / 3, _LONGEST_INTERVAL)
         self._session: psycopg.Connection[Any] | None = None
+        self._sampler = Sampler()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -69,6 +71,7 @@ class Heartbeat:
                 if self._main_loop_lives():
                     self._renew_or_reconnect()
                 self._ended.wait(self._interval)
+            self._tell_the_rest()
         finally:
             self._close()
 
@@ -84,9 +87,34 @@ class Heartbeat:
             log.warning("The lease could not be renewed, trying again: %s", str(error).strip())
             self._close()
         else:
+            self._keep_history(generation)
             # The run may have taken a higher generation meanwhile; that is renewed next.
             if generation == self.control.generation:
                 self._tell(wanted, asked_at)
+
+    def _keep_history(self, generation: int) -> None:
+        """The chart's points and the log's lines, which the lease does not depend on."""
+        session, pipeline = self._connected(), self.held.pipeline.pk
+        lines = self.control.journal.take()
+        try:
+            if self._sampler.thin():
+                thin_samples(session, pipeline, generation, self._sampler.step)
+            if lines:
+                write_lines(session, pipeline, generation, lines)
+        except psycopg.Error as error:
+            self.control.journal.put_back(lines)
+            log.warning("The run's history could not be written: %s", str(error).strip())
+            self._close()
+
+    def _tell_the_rest(self) -> None:
+        """Lines since the last renewal; whoever was superseded has a run of its own still."""
+        try:
+            if lines := self.control.journal.take():
+                write_lines(
+                    self._connected(), self.held.pipeline.pk, self.control.generation, lines
+                )
+        except psycopg.Error as error:
+            log.warning("The end of the run's log could not be written: %s", str(error).strip())
 
     def _tell(self, wanted: Wanted | None, asked_at: float) -> None:
         control = self.control
@@ -113,6 +141,7 @@ class Heartbeat:
             key=progress.key,
             seq=progress.seq,
             checkpoint_rows=progress.checkpoint_rows,
+            sample=self._sampler.next(),
         )
 
     def _is_kept(self, batches: int) -> bool:

@@ -6,7 +6,7 @@ import psycopg
 
 from pipelines.names import TableName
 from runner.connections import Session
-from runner.control import Control
+from runner.control import Control, clock
 from runner.errors import RunError
 from runner.fence import Fence, ensure_schema, with_shown
 from runner.plan import Checkpoint, Column, Definition, Nulls, Position
@@ -22,6 +22,8 @@ from runner.target import PostgresTarget, Upsert, Written
 #: Looking for rows that wait is worth no more than this, in milliseconds and in rows.
 _LOOK_MS = 2000
 _MOST_WAITING = 10_000
+#: A long run says so often where it is.
+_SAYING_SECONDS = 10.0
 
 
 @dataclass(kw_only=True)
@@ -35,6 +37,7 @@ class Moving:
     fence: Fence
     control: Control
     notes: list[str] = field(default_factory=list)
+    _said_at: float = float("-inf")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -57,8 +60,11 @@ class Moving:
             self._move(stream, staged.staging)
         self.control.progress.phase = "publish"
         staged = replace(staged, rows=self.fence.rows)
+        journal = self.control.journal
+        journal.say(f"Staged {staged.rows:,} rows; publishing them.")
         with self.control.uninterrupted():
             written = publish_staged(self.target, self.fence, staged)
+        journal.say(f"Published: {written:,} rows of the table were written.")
         self.control.progress.rows_written = written
 
     def incremental(self, found: Checkpoint) -> None:
@@ -252,6 +258,12 @@ class Moving:
 
     def _count(self, written: Written, *, counts: bool) -> None:
         progress = self.control.progress
+        now = clock()
+        if now - self._said_at >= _SAYING_SECONDS:
+            self._said_at = now
+            self.control.journal.say(
+                f"Batch {progress.batches + 1:,}: {written.received:,} rows received."
+            )
         progress.rows_read += written.received
         progress.rows_written += written.changed if counts else 0
         progress.batches += 1

@@ -23,6 +23,7 @@ from runner.control import Control, clock
 from runner.doorbell import Doorbell
 from runner.execution import execute
 from runner.heartbeat import Heartbeat, trust
+from runner.housekeeping import Housekeeping
 from runner.signals import Signals
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def work(signals: Signals, *, once: bool) -> bool:
     Raises installation.Moved: whoever has been restored or copied writes to nobody's targets.
     """
     worker, went_well, checked, errors = uuid4(), True, False, 0
+    housekeeping = Housekeeping()
     with Doorbell(signals) as doorbell:
         while not signals.stop.is_set():
             try:
@@ -56,6 +58,7 @@ def work(signals: Signals, *, once: bool) -> bool:
                 if found is None and once:
                     break
                 if found is None:
+                    housekeeping.tidy()
                     doorbell.wait(rest())
                 errors = 0
             except installation.Moved:

@@ -45,6 +45,11 @@ def exactly(at: datetime) -> str:
     return formats.date_format(timezone.localtime(at), "Y-m-d H:i:s T")
 
 
+def clock(at: datetime) -> str:
+    """The time of day, to the second."""
+    return formats.date_format(timezone.localtime(at), "H:i:s")
+
+
 def how_long_ago(at: datetime) -> str:
     """In words; what is still to come too."""
     seconds = int((timezone.now() - at).total_seconds())

@@ -1,17 +1,23 @@
 """Pipelines: the list with its verbs, and the page where one is defined, asked and watched."""
 
 from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from pipelines import lifecycle
-from pipelines.admin import cells, pipeline_page, servers
+from pipelines.admin import cells, pipeline_list, pipeline_page, servers
 from pipelines.admin.base import Admin
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
@@ -19,7 +25,7 @@ from pipelines.admin.verbs import Refused
 from pipelines.definition import FIELDS
 from pipelines.models import DEFAULT_CONNECTION, Connection, Pipeline
 from pipelines.permissions import may
-from pipelines.states import ACTIVE
+from pipelines.states import ACTIVE, BUSY
 
 
 @admin.register(Pipeline)
@@ -30,6 +36,7 @@ class PipelineAdmin(Admin):
     verbs = VERBS
     nothing_yet = _("A pipeline is a query, and the table that holds its result.")
     form = PipelineForm
+    list_before_template = "admin/pipelines/pipeline/list_watch.html"
     readonly_preprocess_fields = {"source_query": cells.code}
     search_fields = ("name", "description", "target_table")
     search_help_text = _("Name, description or target table")
@@ -63,14 +70,80 @@ class PipelineAdmin(Admin):
         ),
     )
 
+    def get_urls(self) -> list[URLPattern]:
+        """Beside Django's: what the page asks for while something is going on."""
+        live = path(
+            "<path:object_id>/live/",
+            self.admin_site.admin_view(self.live_view),
+            name=self._url_name("live"),
+        )
+        rows = path(
+            "rows/", self.admin_site.admin_view(self.rows_view), name=self._url_name("rows")
+        )
+        return [rows, live, *super().get_urls()]
+
+    def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The panels of the page as they are now, without the form."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        context = pipeline_page.facts(request, row.pk, self.buttons)
+        return render(request, "admin/pipelines/pipeline/live.html", context)
+
     # The list.
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The columns; the last one has the row's next verb where this person may ask it."""
-        columns = ["called", "standing", "mode_word", "target", "last_run", "rows", "enabled"]
+        shown = ["called", "standing", "mode_word", "target", "last_run", "rows", "enabled"]
         if not any(may(request.user, verb.permission) for verb in NEXT.values()):
-            return columns
-        return [*columns, self._next_column(request)]
+            return shown
+        return [*shown, self._next_column(request)]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The list; the rows that it shows are what the page asks about again."""
+        found: Any = super().get_changelist_instance(request)
+        found.watch_url = self._watch_url([row.pk for row in found.result_list])
+        return found
+
+    def _watch_url(self, keys: list[UUID]) -> str:
+        """Where the list asks how its rows stand; empty while nothing is going on."""
+        if not Pipeline.objects.filter(pk__in=keys, status__in=BUSY).exists():
+            return ""
+        address = reverse(f"{self.admin_site.name}:{self._url_name('rows')}")
+        return f"{address}?{urlencode({'of': ','.join(map(str, keys))})}"
+
+    def rows_view(self, request: HttpRequest) -> HttpResponse:
+        """What changes while the list is looked at, for the rows that it shows."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        keys = pipeline_list.keys_of(request.GET.get("of", ""))
+        rows = list(self.get_queryset(request).filter(pk__in=keys))
+        context = {
+            "cells": [
+                {"id": pipeline_list.place(column, row), "content": content}
+                for row in rows
+                for column, content in self._moving(request, row).items()
+            ],
+            "watch_url": self._watch_url([row.pk for row in rows]),
+        }
+        return render(request, "admin/pipelines/pipeline/rows.html", context)
+
+    def _moving(self, request: HttpRequest, pipeline: Any) -> dict[str, Any]:
+        """The contents of the cells that change while a run goes on."""
+        return {
+            "standing": cells.pipeline_badge(pipeline.status),
+            "last_run": pipeline_list.last_run(pipeline),
+            "rows": cells.number(pipeline.last_run_rows_written),
+            "next": self._next(request, pipeline),
+        }
+
+    def _next(self, request: HttpRequest, pipeline: Pipeline) -> SafeString | str:
+        verb = next_verb(pipeline)
+        if verb is None or not may(request.user, verb.permission):
+            return ""
+        return pipeline_list.button(pipeline, verb.label, self.address(verb.name, pipeline))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
         """With the facts of the newest run."""
@@ -85,7 +158,8 @@ class PipelineAdmin(Admin):
     @admin.display(description=_("status"), ordering="status")
     def standing(self, pipeline: Pipeline) -> SafeString:
         """Where it stands."""
-        return cells.pipeline_badge(pipeline.status)
+        badge = cells.pipeline_badge(pipeline.status)
+        return pipeline_list.placed("standing", pipeline, badge)
 
     @admin.display(description=_("mode"), ordering="mode")
     def mode_word(self, pipeline: Pipeline) -> str:
@@ -104,37 +178,20 @@ class PipelineAdmin(Admin):
         )
 
     @admin.display(description=_("last run"), ordering="last_run_started_at")
-    def last_run(self, pipeline: Any) -> SafeString | str:
+    def last_run(self, pipeline: Any) -> SafeString:
         """Its result, when it began and how long it took, or has taken until now."""
-        if pipeline.last_run_id is None:
-            return cells.EMPTY
-        return format_html(
-            '<span title="{}">{}</span><span class="etl-under">{}, {}</span>',
-            pipeline.last_run_error or "",
-            cells.run_badge(pipeline.last_run_status),
-            cells.moment(pipeline.last_run_started_at),
-            cells.duration(pipeline.last_run_started_at, pipeline.last_run_finished_at),
-        )
+        return pipeline_list.placed("last_run", pipeline, pipeline_list.last_run(pipeline))
 
     @admin.display(description=_("rows written"), ordering="last_run_rows_written")
-    def rows(self, pipeline: Any) -> str:
+    def rows(self, pipeline: Any) -> SafeString:
         """What it changed in the target."""
-        return cells.number(pipeline.last_run_rows_written)
+        number = cells.number(pipeline.last_run_rows_written)
+        return pipeline_list.placed("rows", pipeline, number)
 
     def _next_column(self, request: HttpRequest) -> Any:
         @admin.display(description=_("next"))
-        def next_step(pipeline: Pipeline) -> SafeString | str:
-            verb = next_verb(pipeline)
-            if verb is None or not may(request.user, verb.permission):
-                return ""
-            return format_html(
-                '<button type="submit" class="etl-button" formaction="{}" aria-label="{}: {}">'
-                "{}</button>",
-                self.address(verb.name, pipeline),
-                verb.label,
-                pipeline.name,
-                verb.label,
-            )
+        def next_step(pipeline: Pipeline) -> SafeString:
+            return pipeline_list.placed("next", pipeline, self._next(request, pipeline))
 
         return next_step
 

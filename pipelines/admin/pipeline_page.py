@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from pipelines.admin import cells
+from pipelines.admin import cells, live
 from pipelines.admin.runs_table import runs_table
 from pipelines.admin.verbs import Button
 from pipelines.admin.words import PHASES
@@ -52,6 +52,9 @@ def facts(
             "buttons": [button for button in offered if button.name != "reset"],
             "reset": next((button for button in offered if button.name == "reset"), None),
         },
+        "progress": live.figures(pipeline) if pipeline.status in ACTIVE else None,
+        # Asks itself again as long as somebody is at work, and then no more.
+        "live_url": cells.page_of(pipeline, "live") if pipeline.status in BUSY else None,
         "checkpoint": _checkpoint(pipeline),
         "runs": runs_table(_last_runs(key)) if sees_runs else None,
         "runs_url": f"{cells.list_of(PipelineRun)}?pipeline__id__exact={key}",

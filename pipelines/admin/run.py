@@ -13,11 +13,13 @@ from django.utils.translation import gettext_lazy
 
 from pipelines.admin import cells
 from pipelines.admin.base import ReadOnlyAdmin
+from pipelines.admin.charts import run_chart
 from pipelines.admin.words import EVENTS, PHASES
 from pipelines.choices import Publish
 from pipelines.definition import FIELDS
 from pipelines.models import Pipeline, PipelineRun, RunEvent
-from pipelines.states import PipelineStatus, RunStatus
+from pipelines.permissions import may
+from pipelines.states import BUSY, PipelineStatus, RunStatus
 
 _MOST_EVENTS = 200
 
@@ -107,10 +109,33 @@ class RunAdmin(ReadOnlyAdmin):
             figures=list(_figures(run)),
             facts=list(_facts(run)),
             events=list(_timeline(run)),
+            is_live=run.status == RunStatus.RUNNING,
+            lines=[
+                {"at": cells.clock(line.at), "level": line.level, "text": line.text}
+                for line in run.lines.all()
+            ],
+            **_neighbours(run),
+            **run_chart(run),
+            again=self._again(request, run),
             query=run.definition.get("source_query", ""),
             definition=list(_definition(run)),
         )
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _again(self, request: HttpRequest, run: PipelineRun) -> str:
+        """Where to ask for another run, for whom and while that is possible."""
+        pipeline = run.pipeline
+        is_open = pipeline.enabled and pipeline.status not in BUSY and may(request.user, "run")
+        return cells.page_of(pipeline, "run") if is_open else ""
+
+
+def _neighbours(run: PipelineRun) -> dict[str, str]:
+    """The pages of the pipeline's runs before and after this one."""
+    others = PipelineRun.objects.filter(pipeline=run.pipeline_id).only("pk")
+    before = others.filter(generation__lt=run.generation).order_by("-generation").first()
+    after = others.filter(generation__gt=run.generation).order_by("generation").first()
+    found = {"previous": before, "next": after}
+    return {name: cells.page_of(other) for name, other in found.items() if other is not None}
 
 
 def _figures(run: PipelineRun) -> Iterator[tuple[str, str]]:

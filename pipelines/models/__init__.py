@@ -2,7 +2,7 @@
 
 from pipelines.models.connection import DEFAULT_CONNECTION, Connection, Installation
 from pipelines.models.pipeline import MAX_BATCH_SIZE, Pipeline, PipelineState
-from pipelines.models.run import PipelineRun, RunEvent
+from pipelines.models.run import PipelineRun, RunEvent, RunLine, RunSample
 from pipelines.models.worker import Worker
 
 __all__ = [
@@ -14,5 +14,7 @@ __all__ = [
     "PipelineRun",
     "PipelineState",
     "RunEvent",
+    "RunLine",
+    "RunSample",
     "Worker",
 ]

@@ -115,7 +115,53 @@ class RunEvent(models.Model):
             models.Index("pipeline", F("at").desc(), name="event_pipeline_newest"),
             # The timeline on a run's page.
             models.Index("run", "at", name="event_run"),
+            # What nobody's run owns is pruned by age.
+            models.Index("at", condition=Q(run=None), name="event_old"),
         ]
 
     def __str__(self) -> str:
         return self.event
+
+
+class RunSample(models.Model):
+    """How far a run was at a moment: what its page draws the rates from.
+
+    `number` counts the lease renewals of the run; samples are thinned to the multiples of a step
+    that doubles, so that a run of any length has about as many.
+    """
+
+    run = models.ForeignKey(PipelineRun, on_delete=models.CASCADE, related_name="samples")
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField(db_default=Now())
+    rows_read = models.BigIntegerField()
+    rows_written = models.BigIntegerField()
+    batches = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["run", "number"]
+        constraints = [
+            # Serves the chart, too.
+            models.UniqueConstraint(fields=["run", "number"], name="sample_run_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}, {self.number}"
+
+
+class RunLine(models.Model):
+    """A line of a run's own log: sentences for people, never a row's values."""
+
+    run = models.ForeignKey(PipelineRun, on_delete=models.CASCADE, related_name="lines")
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    level = models.CharField(max_length=8)
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["run", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "number"], name="line_run_number"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text

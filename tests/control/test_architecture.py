@@ -22,6 +22,7 @@ KNOWING_DJANGO = {
     "runner.doorbell",
     "runner.execution",
     "runner.heartbeat",
+    "runner.housekeeping",
     "runner.management.commands.runpipelines",
     "runner.preflight",
     "runner.processes",

@@ -1,6 +1,7 @@
 """The admin in a real browser: from signing in to rows that moved, nothing amiss on the way."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,6 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from pipelines import lifecycle
+from pipelines.choices import Trigger
 from pipelines.models import Connection, Pipeline, PipelineRun, Worker
 from tests.factories import PASSWORD, UserFactory
 from tests.whole.admin_pages import listing, page
@@ -117,9 +120,10 @@ def test_a_newcomer_adds_a_connection_and_a_pipeline_and_sees_rows_move(
     tab.get_by_role("button", name="Run").click()
     expect(tab.get_by_text("A run of “films” is requested.")).to_be_visible()
     assert work_once() is True
-    tab.reload()
+    # The page finds out by itself, and then asks no more.
     expect(tab.get_by_text("The last run ended well")).to_be_visible()
     expect(tab.get_by_role("cell", name="42").first).to_be_visible()
+    expect(tab.locator("#etl-live")).not_to_have_attribute("hx-get", re.compile("."))
     assert target.execute("SELECT count(*) FROM analytics.film").fetchone() == (42,)
 
 
@@ -138,8 +142,15 @@ def test_verbs_are_asked_from_the_list(tab, target):
     tab.get_by_role("link", name="Pipelines").first.click()
     tab.get_by_role("row", name="three").get_by_role("button", name="Run").click()
     expect(tab.get_by_text("A run of “three” is requested.")).to_be_visible()
+    # What is selected stays so while the list asks itself again.
+    tab.get_by_role("row", name="two").get_by_role("checkbox").check()
+    lifecycle.request_run(Pipeline.objects.get(name="one").pk, by=None, trigger=Trigger.API)
+    expect(tab.get_by_role("row", name="one")).to_contain_text("Run requested")
+    lifecycle.request_cancel(Pipeline.objects.get(name="one").pk, by=None)
+    expect(tab.get_by_role("row", name="one")).to_contain_text("Idle")
     for name in ("one", "two", "three"):
         tab.get_by_role("row", name=name).get_by_role("checkbox").check()
+    expect(tab.get_by_text("3 of 3 selected")).to_be_visible()
     tab.get_by_label("Select action to run").select_option("cancel")
     tab.locator("button[name=index]").click()
 

@@ -12,6 +12,7 @@ from pipelines.choices import Mode
 from pipelines.lifecycle import Claim
 from pipelines.models import Pipeline, PipelineState, Worker
 from pipelines.states import RUN_REQUESTED
+from runner import sampling
 from runner.control import Control, clock
 from runner.heartbeat import Heartbeat, trust
 from tests import cluster
@@ -94,6 +95,35 @@ def test_progress_is_reported_for_people(held: Claim) -> None:
     assert (run.batches, run.phase) == (2, "load")
     assert run.progress_at is not None
     assert (state.last_processed_value, state.seq, state.rows) == ("2026-01-01", 12, 500)
+
+
+def test_samples_are_kept_and_thinned(held: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "MOST_SAMPLES", 4)
+    with beating(held) as control:
+        for rows in range(1, 10):
+            control.progress.rows_read = rows
+            ticking(control, lambda: held.pipeline.runs.get().rows_read == rows)  # noqa: B023
+
+    samples = list(held.pipeline.runs.get().samples.values_list("number", "rows_read"))
+    assert len(samples) <= 4
+    assert samples == sorted(samples)
+    step = samples[1][0] - samples[0][0]
+    assert step > 1
+    assert all(number % step == 0 for number, _rows in samples)
+
+
+def test_lines_are_kept_while_the_run_goes_on_and_at_its_end(held: Claim) -> None:
+    with beating(held) as control:
+        control.journal.say("Connected.")
+        ticking(control, held.pipeline.runs.get().lines.exists)
+        control.journal.say("It broke.", level="ERROR")
+
+    run = held.pipeline.runs.get()
+    until(lambda: run.lines.count() == 2)
+    assert list(run.lines.values_list("number", "level", "text")) == [
+        (0, "INFO", "Connected."),
+        (1, "ERROR", "It broke."),
+    ]
 
 
 def test_the_worker_is_seen(held: Claim) -> None:

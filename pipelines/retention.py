@@ -1,0 +1,40 @@
+"""How long history is kept, and its pruning in small batches; who calls it is elsewhere."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Now
+
+from pipelines.models import PipelineRun, RunEvent
+from pipelines.states import RunStatus
+
+#: However old: a pipeline that runs once a year has a history too.
+KEPT_RUNS = 50
+#: Rows of one transaction, which holds locks no longer than a blink.
+BATCH = 200
+
+
+def prune(limit: int = BATCH) -> int:
+    """Delete at most `limit` runs, and as many events that belong to no run, that are older than
+    RETENTION_DAYS. Returns how many; several may do it at once.
+    """
+    before = Now() - timedelta(days=settings.RETENTION_DAYS)
+    kept = PipelineRun.objects.filter(pipeline=OuterRef("pipeline")).order_by("-generation")
+    oldest_kept = Subquery(kept.values("generation")[KEPT_RUNS - 1 : KEPT_RUNS])
+    # A pipeline with fewer runs than that has no such generation: NULL, and none is older.
+    runs = PipelineRun.objects.filter(
+        started_at__lt=before, finished_at__lt=before, generation__lt=oldest_kept
+    ).exclude(status=RunStatus.RUNNING)
+    events = RunEvent.objects.filter(run=None, at__lt=before)
+    return _delete(runs.order_by("started_at"), limit) + _delete(events.order_by("at"), limit)
+
+
+def _delete(rows: QuerySet[Any], limit: int) -> int:
+    with transaction.atomic():
+        locked = rows.select_for_update(skip_locked=True, of=("self",))
+        keys = list(locked.values_list("pk", flat=True)[:limit])
+        rows.model._default_manager.filter(pk__in=keys).delete()
+    return len(keys)
