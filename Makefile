@@ -15,6 +15,9 @@ WITHOUT_SERVER := env DATABASE_URL=postgresql://nobody@127.0.0.1:1/none \
 	WAREHOUSE_URL=postgresql://nobody@127.0.0.1:1/none SECRET_KEY=lint \
 	ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 
+# One more than there are cores, four at most: tests wait for servers more than they compute.
+TESTERS = $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test soak check format browser bench lock
 
@@ -68,7 +71,7 @@ browser: $(DEV_READY)
 	fi
 
 test: check browser
-	@$(BIN)/pytest -n auto --maxprocesses 4 -m "not soak" $(ARGS)
+	@$(BIN)/pytest -n $(TESTERS) -m "not soak" $(ARGS)
 
 # About half an hour; SOAK_SECONDS=60 SOAK_ROWS=0 SOAK_FAULTS=15 make soak tries it out.
 soak: $(DEV_READY)

@@ -355,6 +355,8 @@ def test_names_of_schemas_constraints_and_indexes_may_be_anything(loads: Loads) 
     for name in NAMES[:14]:
         quoted = sql.Identifier(name).as_string()
         schema = sql.Identifier("x" + name[:30]).as_string()
+        loads.target_connection.target_schemas = ["x" + name[:30]]
+        loads.target_connection.save()
         loads.target.execute(
             f"CREATE SCHEMA {schema};"
             f" CREATE TABLE {schema}.{quoted} (id int, {quoted} text, CONSTRAINT {quoted}"
