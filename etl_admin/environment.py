@@ -58,6 +58,17 @@ def items(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
     return [item.strip() for item in text(name).split(",") if item.strip()] or list(default)
 
 
+def hosts(name: str) -> list[str]:
+    """Host names as Django's ALLOWED_HOSTS takes them, without scheme or port."""
+    found = [host.lower() for host in items(name)]
+    for host in found:
+        if not _ALLOWED_HOST.fullmatch(host):
+            raise BadSetting(
+                name, f"“{host}” is no host name: give names like etl.example.com, without port."
+            )
+    return found
+
+
 def choice(name: str, *, default: str, known: tuple[str, ...]) -> str:
     """One of the known words, in any case."""
     value = text(name, default).upper()
@@ -221,6 +232,8 @@ def _fault_of_parameters(query: str, known: tuple[str, ...]) -> str:
     return ""
 
 
+#: A name, a domain with all names in it (.example.com), every host (*), an address.
+_ALLOWED_HOST = re.compile(r"\*|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 #: As Django's `host_validation_re`, but no leading dot, which would stand for every subdomain.
 _HOST = re.compile(r"([a-z0-9][a-z0-9.-]*|\[[0-9a-f:.]*:[0-9a-f:.]*\])(:[0-9]*)?")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")

@@ -86,7 +86,7 @@ ALLOW_HTTP = env.boolean("ALLOW_HTTP", default=False)
 _PUBLIC = urlsplit(PUBLIC_URL)
 _HTTPS = _PUBLIC.scheme == "https"
 
-ALLOWED_HOSTS = env.items("ALLOWED_HOSTS") or sorted(
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or sorted(
     {_PUBLIC.netloc.removesuffix(f":{_PUBLIC.port}"), "127.0.0.1", "localhost", "[::1]"}
 )
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]

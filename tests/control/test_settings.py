@@ -381,3 +381,20 @@ def test_check_deploy_is_clean_with_an_https_address() -> None:
     }
     ended = _start(code, **changes, PYTHONWARNINGS="ignore")
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    "host", ["http://etl.example.com", "etl.example.com:8000", "a b", "etl..example.com", "/"]
+)
+def test_an_allowed_host_is_a_name_alone(host: str) -> None:
+    ended = _start(ALLOWED_HOSTS=f"good.example.com,{host}")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("ALLOWED_HOSTS: “")
+    assert "without port" in ended.stderr
+
+
+def test_every_form_of_allowed_host_is_taken() -> None:
+    allowed = "ETL.example.com,.example.org,localhost,127.0.0.1,[::1],*"
+    code = "from etl_admin import settings as s; print(*s.ALLOWED_HOSTS)"
+    ended = _start(code, ALLOWED_HOSTS=allowed)
+    assert ended.stdout.split() == allowed.lower().split(","), ended.stderr
