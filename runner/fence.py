@@ -123,6 +123,7 @@ class Fence:
 
     def _read(self, row: Sequence[object], *, clear: bool) -> Checkpoint:
         seq, rows, phase, cursor, cursor_type, key, basis, staging, *self._predecessor = row
+        # The types below are those of our own table's columns, which psycopg cannot tell.
         had_position = cursor is not None
         position = None
         if had_position and not clear:

@@ -75,15 +75,6 @@ class Identity:
     epoch: int
     definition_hash: str
     state_schema: str = "etl"
-    lease: float = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Everything one run needs."""
-
-    definition: Definition
-    identity: Identity
 
 
 #: OIDs from here on belong to user-defined types, which differ from database to database.

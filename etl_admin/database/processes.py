@@ -62,6 +62,7 @@ def _words_of_proc() -> Iterator[tuple[int, list[str]]]:
 
 def _lines_of_ps() -> Iterator[tuple[int, str]]:
     command = ["/bin/ps", "-axww", "-o", "pid=,command="]
+    # Fixed words, no shell.
     listing = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     for line in listing.stdout.splitlines():
         pid, _, words = line.strip().partition(" ")

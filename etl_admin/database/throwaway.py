@@ -37,7 +37,7 @@ def throwaway_cluster(
 @contextmanager
 def _watchdog(directory: Path) -> Iterator[None]:
     """A process that waits for our end of a pipe to close, then destroys what we left."""
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 (our own module, no shell)
         [sys.executable, "-m", __name__, str(directory)],
         stdin=subprocess.PIPE,
         cwd=Path(__file__).parents[2],

@@ -147,6 +147,7 @@ class PipelineAdmin(Admin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
         """With the facts of the newest run."""
+        # The plugin does not know that the model's manager is made of our queryset.
         rows: QuerySet[Pipeline] = super().get_queryset(request).with_last_run()  # type: ignore[attr-defined]
         return rows
 

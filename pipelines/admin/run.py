@@ -201,6 +201,7 @@ def _status(status: str) -> SafeString | str:
 def _definition(run: PipelineRun) -> Iterator[tuple[str, Any]]:
     for name in FIELDS:
         if name != "source_query" and name in run.definition:
+            # A definition has fields only, and no relation seen from its other side.
             label = capfirst(str(Pipeline._meta.get_field(name).verbose_name))  # type: ignore[union-attr]
             yield label, _plain(run.definition[name])
 

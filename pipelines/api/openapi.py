@@ -75,6 +75,7 @@ class Schema(AutoSchema):
         return bodies
 
 
+# drf-spectacular gives its base class no types.
 class TokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
     """How a token is sent, for our own class."""
 
@@ -82,6 +83,7 @@ class TokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
     name = "token"
 
 
+# As above.
 class BasicScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
     """A name and a password, for our own class."""
 

@@ -20,11 +20,6 @@ def exists(schema: str) -> sql.Composed:
     )
 
 
-def version(schema: str) -> sql.Composed:
-    """The version that the tables were made or upgraded to."""
-    return sql.SQL("SELECT version FROM {}").format(sql.Identifier(schema, "version"))
-
-
 def lock_setup(schema: str) -> sql.Composed:
     """One session at a time makes or upgrades the tables; held until its transaction ends."""
     return sql.SQL("SELECT pg_advisory_xact_lock(hashtextextended({}, 0))").format(

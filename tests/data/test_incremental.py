@@ -201,6 +201,7 @@ def test_equal_values_pass_from_one_run_to_the_next(loads: Loads) -> None:
 class Pausing(Control):
     """Wants a pause as soon as one batch is committed."""
 
+    # A field of Control, which this one answers from its progress.
     @property
     def pause(self) -> bool:  # type: ignore[override]
         return self.progress.batches > 0

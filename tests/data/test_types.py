@@ -147,6 +147,7 @@ def fill(loads: Loads, values: dict[str, list[str]], table: str = "s") -> str:
                 for k, value in zip(values, given, strict=True)
             ]
         casts = ", ".join(f"%s::text::{kind.replace('%', '%%')}" for kind in values)
+        # psycopg wants literal text for a query; this one is made of the test's own types.
         loads.source.execute(f"INSERT INTO {table} VALUES ({row}, {casts})", given)  # type: ignore[arg-type]
     return f"SELECT * FROM {table}"
 

@@ -102,6 +102,7 @@ def test_samples_are_kept_and_thinned(held: Claim, monkeypatch: pytest.MonkeyPat
     with beating(held) as control:
         for rows in range(1, 10):
             control.progress.rows_read = rows
+            # Asked within this round of the loop only.
             ticking(control, lambda: held.pipeline.runs.get().rows_read == rows)  # noqa: B023
 
     samples = list(held.pipeline.runs.get().samples.values_list("number", "rows_read"))

@@ -127,6 +127,7 @@ def test_a_commit_that_fails_with_an_sqlstate_is_a_known_rollback(
     ground: Ground, error: type[Exception]
 ) -> None:
     ground.fill()
+    # psycopg sets it on each class of its errors when it is imported.
     sqlstate = error.sqlstate  # type: ignore[attr-defined]
     points.at_checkpoint(ground.target, "new.seq = 3", does=sqlstate, deferred=True)
     pipeline = ground.pipeline("incremental")
