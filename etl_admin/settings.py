@@ -117,6 +117,7 @@ INSTALLED_APPS = [
     "runner",
     "unfold",
     "unfold.contrib.filters",
+    "unfold.contrib.simple_history",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -125,10 +126,13 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
+    "django_ace",
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "knox",
+    "simple_history",
+    "csp",
 ]
 
 MIDDLEWARE = [
