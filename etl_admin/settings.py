@@ -274,6 +274,7 @@ UNFOLD: dict[str, Any] = {
             "href": lambda _request: static("pipelines/favicon.svg"),
         }
     ],
+    "SCRIPTS": [lambda _request: static("pipelines/charts.js")],
     "STYLES": [lambda _request: static("pipelines/admin.css")],
     "COLORS": {
         "primary": {

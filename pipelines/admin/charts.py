@@ -2,13 +2,16 @@
 
 import itertools
 import json
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, Sum
 from django.db.models.functions import TruncHour
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from pipelines.admin import cells
 from pipelines.models import PipelineRun
@@ -18,6 +21,7 @@ _LINE = "var(--color-primary-500)"
 #: Fewer points show nothing.
 _LEAST_POINTS = 3
 _HOURS = 24
+_LAST_RUNS = 50
 #: Those of the badges, bright enough on both grounds.
 _COLOURS = {
     RunStatus.SUCCESS: "#22c55e",
@@ -54,6 +58,70 @@ def run_chart(run: PipelineRun) -> dict[str, str]:
         ],
     }
     return {"chart": json.dumps(data), "chart_options": json.dumps(_options(_("seconds")))}
+
+
+def history_charts(key: UUID) -> list[dict[str, str]]:
+    """How long the pipeline's last 50 runs took and how many rows they wrote, oldest first."""
+    rows = PipelineRun.objects.filter(pipeline=key, finished_at__isnull=False)
+    newest = rows.order_by("-generation").values_list(
+        "started_at", "finished_at", "rows_written", "status"
+    )
+    runs = [*newest[:_LAST_RUNS]][::-1]
+    if len(runs) < _LEAST_POINTS:
+        return []
+    labels = [
+        formats.date_format(timezone.localtime(started), "SHORT_DATETIME_FORMAT")
+        for started, *_rest in runs
+    ]
+    colours = [_COLOURS[RunStatus(status)] for *_rest, status in runs]
+    seconds = [
+        (finished - started).total_seconds() for started, finished, *_rest in runs if finished
+    ]
+    written = [rows for *_rest, rows, _status in runs]
+    return [
+        {
+            "title": ngettext(
+                "Seconds, last %(count)d run", "Seconds, last %(count)d runs", len(runs)
+            )
+            % {"count": len(runs)},
+            "words": _("Between %(least)s and %(most)s; the last one %(last)s.")
+            % _spread(seconds, cells.lasting),
+            **_bars(labels, colours, [round(number, 2) for number in seconds], _("Seconds")),
+        },
+        {
+            "title": ngettext(
+                "Rows written, last %(count)d run", "Rows written, last %(count)d runs", len(runs)
+            )
+            % {"count": len(runs)},
+            "words": _("Between %(least)s and %(most)s; the last one %(last)s.")
+            % _spread(written, cells.number),
+            **_bars(labels, colours, written, _("Rows written")),
+        },
+    ]
+
+
+def _spread(values: list[Any], said: Callable[[Any], str]) -> dict[str, str]:
+    return {"least": said(min(values)), "most": said(max(values)), "last": said(values[-1])}
+
+
+def _bars(
+    labels: list[str], colours: list[str], values: Sequence[float], label: str
+) -> dict[str, str]:
+    data = {
+        "labels": labels,
+        "datasets": [
+            {
+                "label": label,
+                "data": values,
+                "backgroundColor": colours,
+                "maxBarThickness": 24,
+                "minBarLength": 2,
+            }
+        ],
+    }
+    options = _options("")
+    options["scales"]["x"]["ticks"] = {"display": False}
+    return {"data": json.dumps(data), "options": json.dumps(options)}
 
 
 def day_chart() -> dict[str, Any]:

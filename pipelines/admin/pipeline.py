@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from pipelines import lifecycle
-from pipelines.admin import cells, pipeline_list, pipeline_page, servers
+from pipelines.admin import cells, duplicating, pipeline_list, pipeline_page, servers
 from pipelines.admin.base import Admin
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
@@ -49,25 +49,44 @@ class PipelineAdmin(Admin):
         ("target_connection", admin.RelatedOnlyFieldListFilter),
     )
     list_select_related = ("target_connection",)
+    # The first tab has all that a new pipeline needs.
     fieldsets = (
-        (None, {"fields": ("name", "description", "enabled")}),
-        (_("Source"), {"fields": ("source_connection", "source_query")}),
-        (_("Target"), {"fields": ("target_connection", "target_table", "key_columns")}),
-        (_("Loading"), {"fields": ("type", "mode", "incremental_key", "batch_size")}),
         (
-            _("Advanced"),
+            _("Query and table"),
             {
-                "classes": ("collapse",),
+                "classes": ("tab",),
                 "fields": (
-                    "publish",
-                    "allow_empty",
-                    "allow_cascade",
-                    "max_shrink_percent",
-                    "null_policy",
-                    "late_margin",
+                    "name",
+                    "source_connection",
+                    "source_query",
+                    "target_connection",
+                    "target_table",
+                    "key_columns",
                 ),
             },
         ),
+        (
+            _("Loading"),
+            {
+                "classes": ("tab",),
+                "fields": (
+                    "type",
+                    "mode",
+                    "incremental_key",
+                    "null_policy",
+                    "late_margin",
+                    "batch_size",
+                ),
+            },
+        ),
+        (
+            _("Full loads"),
+            {
+                "classes": ("tab",),
+                "fields": ("publish", "allow_empty", "max_shrink_percent", "allow_cascade"),
+            },
+        ),
+        (_("About"), {"classes": ("tab",), "fields": ("description", "enabled")}),
     )
 
     def get_urls(self) -> list[URLPattern]:
@@ -199,7 +218,9 @@ class PipelineAdmin(Admin):
     # The page.
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """A new pipeline begins with the built-in connection on both sides."""
+        """A new pipeline begins with the built-in connection on both sides, or as a copy."""
+        if copied := duplicating.initial(request.GET):
+            return copied
         built_in = Connection.objects.filter(name=DEFAULT_CONNECTION).first()
         return {"source_connection": built_in, "target_connection": built_in}
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from pipelines import lifecycle
 from pipelines.admin import servers
+from pipelines.admin.editor import SqlEditor
 from pipelines.admin.theme import Textarea
 from pipelines.definition import DATA_FIELDS, FIELDS, is_editable
 from pipelines.models import Pipeline
@@ -38,7 +39,7 @@ class PipelineForm(PipelineModelForm):
         fields = FIELDS
         widgets = {
             "description": Textarea({"rows": 2}),
-            "source_query": Textarea({"rows": 14, "class": "etl-sql", "spellcheck": "false"}),
+            "source_query": SqlEditor({"rows": 14, "class": "etl-sql", "spellcheck": "false"}),
         }
         error_messages = {
             "name": {

@@ -7,8 +7,10 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from pipelines.admin import cells, live
+from pipelines.admin import cells, duplicating, live
+from pipelines.admin.charts import history_charts
 from pipelines.admin.runs_table import runs_table
 from pipelines.admin.verbs import Button
 from pipelines.admin.words import PHASES
@@ -31,6 +33,12 @@ from pipelines.validation import warnings_for
 
 _LAST_RUNS = 10
 
+#: The page's tabs; an id is that of the part in the page, and the fragment of its address.
+_PARTS = (
+    {"id": "general", "label": gettext_lazy("Status and runs")},
+    {"id": "definition", "label": gettext_lazy("Definition")},
+)
+
 
 def facts(
     request: HttpRequest, key: UUID, buttons: Callable[[HttpRequest, Any], list[Button]]
@@ -40,6 +48,7 @@ def facts(
     offered = buttons(request, pipeline)
     sees_runs = may(request.user, "view runs")
     return {
+        "parts": _PARTS,
         "panel": {
             "badge": cells.pipeline_badge(pipeline.status),
             "sentence": _standing(pipeline),
@@ -49,7 +58,10 @@ def facts(
             "starts_again": pipeline.mode == Mode.FULL
             and any(button.name == "pause" for button in offered),
             "warnings": warnings_for(pipeline),
-            "buttons": [button for button in offered if button.name != "reset"],
+            "buttons": [
+                *(button for button in offered if button.name != "reset"),
+                *_duplicate(request, key),
+            ],
             "reset": next((button for button in offered if button.name == "reset"), None),
         },
         "progress": live.figures(pipeline) if pipeline.status in ACTIVE else None,
@@ -57,8 +69,23 @@ def facts(
         "live_url": cells.page_of(pipeline, "live") if pipeline.status in BUSY else None,
         "checkpoint": _checkpoint(pipeline),
         "runs": runs_table(_last_runs(key)) if sees_runs else None,
+        "charts": history_charts(key) if sees_runs else [],
         "runs_url": f"{cells.list_of(PipelineRun)}?pipeline__id__exact={key}",
     }
+
+
+def _duplicate(request: HttpRequest, key: UUID) -> list[Button]:
+    if not may(request.user, "create"):
+        return []
+    button = Button(
+        name="duplicate",
+        label=_("Duplicate"),
+        icon="content_copy",
+        url=duplicating.address(key),
+        asks=True,
+        variant="default",
+    )
+    return [button]
 
 
 def _last_runs(key: UUID) -> Sequence[PipelineRun]:

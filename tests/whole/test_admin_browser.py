@@ -14,6 +14,7 @@ from pipelines.choices import Trigger
 from pipelines.models import Connection, Pipeline, PipelineRun, Worker
 from tests.factories import PASSWORD, UserFactory
 from tests.whole.admin_pages import listing, page
+from tests.whole.editing import write_query
 
 pytestmark = pytest.mark.browser
 
@@ -108,12 +109,13 @@ def test_a_newcomer_adds_a_connection_and_a_pipeline_and_sees_rows_move(
     tab.get_by_role("link", name="Create pipeline").click()
     tab.get_by_label("Name").fill("films")
     tab.get_by_label("Source connection").select_option(label="shop")
-    tab.get_by_label("Source query").fill("SELECT id, titel FROM content.film")
+    write_query(tab, "SELECT id, titel FROM content.film")
     tab.get_by_label("Target table").fill("analytics.film")
     tab.get_by_label("Key columns").fill("id")
     tab.get_by_role("button", name="Save").click()
     expect(tab.get_by_text('column "titel" does not exist')).to_be_visible()
-    tab.get_by_label("Source query").fill("SELECT id, title FROM content.film")
+    expect(tab.locator(".ace_gutter-cell.ace_error")).to_be_visible()
+    write_query(tab, "SELECT id, title FROM content.film")
     tab.get_by_role("button", name="Save").click()
     expect(tab.get_by_text("the first run makes it, with 2 columns")).to_be_visible()
 

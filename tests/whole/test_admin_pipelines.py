@@ -394,7 +394,7 @@ def test_every_status_has_a_page_with_a_sentence(db, status):
     assert facts["sentence"]
     offered = {button.name for button in facts["buttons"]}
     assert (
-        offered - {"reconcile"}
+        offered - {"reconcile", "duplicate"}
         == {
             "IDLE": {"run", "disable"},
             "RUN_REQUESTED": {"pause", "cancel", "disable"},
