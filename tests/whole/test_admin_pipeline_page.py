@@ -144,7 +144,7 @@ def test_the_charts_come_with_the_panels_when_a_run_has_ended():
 
     answer = person("viewer").get(page(pipeline, "live")).content.decode()
 
-    assert 'id="etl-charts" class="etl-columns" hx-swap-oob="true"' in answer
+    assert 'id="etl-charts" class="etl-columns etl-scripted" hx-swap-oob="true"' in answer
 
 
 # The form's tabs.
