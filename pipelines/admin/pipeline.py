@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from pipelines import lifecycle
-from pipelines.admin import cells, pipeline_list, pipeline_page, servers
+from pipelines.admin import cells, pipeline_list, pipeline_page, preview, servers
 from pipelines.admin.base import Admin
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
@@ -80,7 +80,7 @@ class PipelineAdmin(Admin):
         rows = path(
             "rows/", self.admin_site.admin_view(self.rows_view), name=self._url_name("rows")
         )
-        return [rows, live, *super().get_urls()]
+        return [rows, live, *preview.urls(self), *super().get_urls()]
 
     def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The panels of the page as they are now, without the form."""

@@ -1,7 +1,7 @@
 """Looking at a definition, stored or not; nothing is stored here."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
@@ -32,7 +32,8 @@ class Preview(ApiView):
         """Checks a definition on both servers and shows its columns, its first rows and its plan.
         Give all of it, or a stored pipeline's id with what to change. Nothing is stored, and each
         server is asked within seconds; what takes longer is left out and said."""
-        stored = _stored(request.data)
+        # Our parser takes nothing but objects.
+        stored = _stored(cast(Mapping[str, Any], request.data))
         values = self.validated(request, stored, partial=stored is not None)
         rows = values.pop("rows", preflight.USUAL_ROWS)
         values.pop("pipeline", None)
