@@ -17,7 +17,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from pipelines import lifecycle
-from pipelines.admin import cells, duplicating, pipeline_list, pipeline_page, servers
+from pipelines.admin import (
+    cells,
+    duplicating,
+    pipeline_list,
+    pipeline_page,
+    preview,
+    servers,
+)
 from pipelines.admin.base import Admin
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
@@ -99,7 +106,7 @@ class PipelineAdmin(Admin):
         rows = path(
             "rows/", self.admin_site.admin_view(self.rows_view), name=self._url_name("rows")
         )
-        return [rows, live, *super().get_urls()]
+        return [rows, live, *preview.urls(self), *super().get_urls()]
 
     def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The panels of the page as they are now, without the form."""
@@ -241,8 +248,11 @@ class PipelineAdmin(Admin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """The form between where the pipeline stands and its last runs."""
-        if (original := context.get("original")) is not None:
+        original = context.get("original")
+        if original is not None:
             context.update(pipeline_page.facts(request, original.pk, self.buttons))
+        if context["add"] or context["has_change_permission"]:
+            context["look_buttons"] = preview.buttons(request, original)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(

@@ -16,10 +16,17 @@ from runner import preflight, reconcile
 
 def inspect(values: Mapping[str, Any]) -> preflight.Findings:
     """Ask both servers about a definition, running nothing. Raises preflight.Rejected."""
-    source, target = values["source_connection"], values["target_connection"]
-    _open_secret("source_connection", source)
-    _open_secret("target_connection", target)
-    return preflight.inspect(preflight.definition_from(values, source=source, target=target))
+    return preflight.inspect(_definition(values))
+
+
+def validate(values: Mapping[str, Any]) -> preflight.Preview:
+    """As `inspect`, with what people look at beside it. Raises preflight.Rejected."""
+    return preflight.validate(_definition(values))
+
+
+def preview(values: Mapping[str, Any]) -> preflight.Preview:
+    """As `validate`, with the first rows, the plan and the key. Raises preflight.Rejected."""
+    return preflight.preview(_definition(values))
 
 
 def test(connection: Connection) -> preflight.ConnectionReport:
@@ -52,6 +59,13 @@ def told(findings: preflight.Findings, values: Mapping[str, Any]) -> Iterator[st
         }
     if findings.promise:
         yield findings.promise
+
+
+def _definition(values: Mapping[str, Any]) -> Any:
+    source, target = values["source_connection"], values["target_connection"]
+    _open_secret("source_connection", source)
+    _open_secret("target_connection", target)
+    return preflight.definition_from(values, source=source, target=target)
 
 
 def _open_secret(field: str, connection: Connection) -> None:

@@ -40,10 +40,23 @@ def change(pipeline: Pipeline, values: Mapping[str, Any], *, by: Any) -> tuple[s
     return warnings
 
 
+def preview(pipeline: Pipeline, *, rows: int) -> preflight.Preview:
+    """What the definition on `pipeline`, stored or not, looks like; stores nothing.
+
+    Raises Rejected.
+    """
+    _open_secrets(pipeline)
+    return preflight.preview(preflight.definition_of(pipeline), rows=rows)
+
+
 def _ask(pipeline: Pipeline) -> tuple[str, ...]:
+    _open_secrets(pipeline)
+    return preflight.inspect(preflight.definition_of(pipeline)).warnings
+
+
+def _open_secrets(pipeline: Pipeline) -> None:
     _open_secret("source", pipeline.source_connection)
     _open_secret("target", pipeline.target_connection)
-    return preflight.inspect(preflight.definition_of(pipeline)).warnings
 
 
 def _open_secret(side: str, connection: Connection) -> None:

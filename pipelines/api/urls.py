@@ -5,7 +5,16 @@ from typing import Any
 from django.urls import URLPattern, path, re_path, register_converter
 from django.urls.converters import UUIDConverter
 
-from pipelines.api.views import connections, description, pipelines, progress, site, tokens, verbs
+from pipelines.api.views import (
+    connections,
+    description,
+    pipelines,
+    preview,
+    progress,
+    site,
+    tokens,
+    verbs,
+)
 
 
 class AnyCaseUUID(UUIDConverter):
@@ -65,6 +74,7 @@ urlpatterns = [
     *_both(f"{PIPELINE}/status", progress.Status, "status"),
     *_both(f"{PIPELINE}/state", progress.State, "state"),
     *_both(f"{PIPELINE}/runs", progress.RunList, "runs"),
+    *_both("preview", preview.Preview, "preview"),
     *_both("connections", connections.ConnectionList, "connections"),
     *_both(CONNECTION, connections.ConnectionDetail, "connection"),
     *_both(f"{CONNECTION}/test", connections.ConnectionTest, "test-connection"),

@@ -1,11 +1,14 @@
 """The checks that people wait for: opens its own sessions, and answers within seconds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 
 from runner.connections import Session, reading, writing
 from runner.errors import RunError, Side, classify, side_of
 from runner.plan import Address, Definition
-from runner.preflight.examine import examine
+from runner.preflight.examine import Examined, examine
 from runner.preflight.values import ConnectionReport, Findings, Rejected
 
 #: People wait for this; planning a query takes milliseconds unless a table is locked.
@@ -24,6 +27,16 @@ _OLDEST_VERSION = 130000
 
 def inspect(definition: Definition) -> Findings:
     """Check `definition` on both servers, running nothing. Raises Rejected."""
+    with examining(definition) as (examined, _source, _target):
+        return examined.findings
+
+
+@contextmanager
+def examining(definition: Definition) -> Iterator[tuple[Examined, Session, Session]]:
+    """What both servers say of `definition`, and the sessions with source and target, still open.
+
+    Raises Rejected, also for what the sessions raise afterwards.
+    """
     connecting = Side.SOURCE
     try:
         with reading(definition.source) as source:
@@ -31,7 +44,7 @@ def inspect(definition: Definition) -> Findings:
             connecting = Side.TARGET
             with writing(definition.target) as target:
                 _limit(target)
-                return examine(definition, source, target).findings
+                yield examine(definition, source, target), source, target
     except RunError as error:
         raise _unavailable(error, connecting) from None
     except psycopg.Error as error:

@@ -58,13 +58,19 @@ def copy_after(
     binary: bool,
 ) -> sql.Composed:
     """Rows within `bounds` in the order of `key` (the incremental key, then the key columns)."""
-    select = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {}").format(
+    return _copy(select_after(query, columns, key, bounds=bounds), binary=binary)
+
+
+def select_after(
+    query: str, columns: Sequence[Column], key: Sequence[Column], *, bounds: Bounds
+) -> sql.Composed:
+    """What `copy_after` copies."""
+    return sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {}").format(
         names(c.name for c in columns),
         subquery(query),
         conjunction(_within(key, bounds)),
         names((c.name for c in key), "q"),
     )
-    return _copy(select, binary=binary)
 
 
 def copy_unordered(

@@ -82,6 +82,7 @@ class TestDescription:
             ("/pipelines/{pipeline_id}/reconcile", "post", {"200", "409", "503"}),
             ("/pipelines/{pipeline_id}/state", "delete", {"204", "409"}),
             ("/connections/{name}", "delete", {"204", "409"}),
+            ("/preview", "post", {"200", "400"}),
             ("/tokens", "post", {"201"}),
             ("/tokens/{token_id}", "delete", {"204"}),
         ],
@@ -113,6 +114,7 @@ class TestDescription:
         assert schemas["PipelineRequest"]["required"] == ["name", "source_query", "target_table"]
         assert "required" not in schemas["PatchedPipelineRequest"]
         assert "default" not in schemas["PatchedPipelineRequest"]["properties"]["batch_size"]
+        assert schemas["PreviewQuestionRequest"]["additionalProperties"] is False
         assert "password" in schemas["ConnectionRequest"]["properties"]
         assert "password" not in schemas["Connection"]["properties"]
         assert schemas["PipelineStatusEnum"]["enum"] == PipelineStatus.values

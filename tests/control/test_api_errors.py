@@ -28,6 +28,7 @@ ROUTES = {
     f"{ONE}/status": ["GET"],
     f"{ONE}/state": ["GET", "DELETE"],
     f"{ONE}/runs": ["GET"],
+    "/preview": ["POST"],
     "/connections": ["GET", "POST"],
     "/connections/nowhere": ["GET", "PATCH", "DELETE"],
     "/connections/nowhere/test": ["POST"],
@@ -39,7 +40,8 @@ ROUTES = {
 ASKED = [(method, path) for path, methods in ROUTES.items() for method in methods]
 MISSING = [(m, p) for m, p in ASKED if NOWHERE in p or "nowhere" in p or "/tokens/" in p]
 WITH_BODY = [(m, p) for m, p in ASKED if m in {"POST", "PATCH"}]
-WITHOUT_ROW = [(m, p) for m, p in WITH_BODY if p in {"/pipelines", "/connections", "/tokens"}]
+BY_BODY = {"/pipelines", "/preview", "/connections", "/tokens"}
+WITHOUT_ROW = [(m, p) for m, p in WITH_BODY if p in BY_BODY]
 
 
 def shape(answer, status, code):

@@ -6,9 +6,11 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from pipelines.api.urls import urlpatterns
-from runner.preflight import ConnectionReport, Findings
+from runner.plan import Address, Method
+from runner.preflight import ConnectionReport, Findings, Preview
 from runner.reconcile import Counts
 from tests.control.asking import Asker, Stranger
+from tests.data.loading import definition
 from tests.factories import ConnectionFactory, PipelineFactory, UserFactory
 
 VIEWER = {"viewer", "operator", "editor", "administrator"}
@@ -40,6 +42,7 @@ TABLE = [
     ("GET", "/pipelines/{p}/state", VIEWER, 200, None),
     ("DELETE", "/pipelines/{p}/state", ADMINISTRATOR, 204, None),
     ("GET", "/pipelines/{p}/runs", VIEWER, 200, None),
+    ("POST", "/preview", EDITOR, 200, NEW_PIPELINE),
     ("GET", "/connections", VIEWER, 200, None),
     ("POST", "/connections", ADMINISTRATOR, 201, NEW_CONNECTION),
     ("GET", "/connections/{c}", VIEWER, 200, None),
@@ -58,9 +61,10 @@ GROUPS = ["stranger", None, "viewer", "operator", "editor", "administrator"]
 @pytest.fixture
 def _no_servers():
     """The question here is who may ask, not what the servers say."""
-    found = Findings(columns=(), target_columns=(), key=(), method="swap")
+    found = Findings(columns=(), target_columns=(), key=(), method=Method.SWAP)
     with (
         mock.patch("runner.preflight.inspect", return_value=found),
+        mock.patch("runner.preflight.preview", return_value=looked_at(found)),
         mock.patch("runner.reconcile.count", return_value=Counts(source=1, target=1)),
         mock.patch(
             "runner.preflight.test_connection",
@@ -68,6 +72,13 @@ def _no_servers():
         ),
     ):
         yield
+
+
+def looked_at(found):
+    """A preview of these findings."""
+    where = Address(name="nowhere", host="", port=1, dbname="", user="")
+    asked = definition("SELECT 1 AS id", source=where, target=where)
+    return Preview(definition=asked, findings=found, columns=(), as_bytes=True)
 
 
 def _person(group):

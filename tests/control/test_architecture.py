@@ -25,6 +25,7 @@ KNOWING_DJANGO = {
     "runner.housekeeping",
     "runner.management.commands.runpipelines",
     "runner.preflight",
+    "runner.preflight.words",
     "runner.processes",
     "runner.reconcile",
     "runner.worker",
