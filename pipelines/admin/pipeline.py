@@ -251,7 +251,7 @@ class PipelineAdmin(Admin):
         original = context.get("original")
         if original is not None:
             context.update(pipeline_page.facts(request, original.pk, self.buttons))
-        if context["add"] or context["has_change_permission"]:
+        if original is None or self.has_change_permission(request, original):
             context["look_buttons"] = preview.buttons(request, original)
         return super().render_change_form(request, context, *args, **kwargs)
 
