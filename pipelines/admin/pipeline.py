@@ -16,11 +16,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from pipelines import lifecycle
+from pipelines import changes, lifecycle
 from pipelines.admin import cells, pipeline_list, pipeline_page, servers
-from pipelines.admin.base import Admin
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
+from pipelines.admin.restore import RestoringAdmin
 from pipelines.admin.verbs import Refused
 from pipelines.definition import FIELDS
 from pipelines.models import DEFAULT_CONNECTION, Connection, Pipeline
@@ -29,7 +29,7 @@ from pipelines.states import ACTIVE, BUSY
 
 
 @admin.register(Pipeline)
-class PipelineAdmin(Admin):
+class PipelineAdmin(RestoringAdmin):
     """Definitions are stored by `lifecycle.edit`; nothing here writes a lifecycle column."""
 
     table = {"view": "view", "add": "create", "change": "edit", "delete": "delete"}
@@ -231,7 +231,7 @@ class PipelineAdmin(Admin):
         if change:
             lifecycle.edit(obj, set(form.changed_data) & set(FIELDS), by=request.user)
         else:
-            obj.save(force_insert=True)
+            changes.create(obj, by=request.user)
         if form.findings is not None:
             for sentence in servers.told(form.findings, form.cleaned_data):
                 messages.info(request, sentence)
@@ -251,4 +251,4 @@ class PipelineAdmin(Admin):
 
     def delete_model(self, request: HttpRequest, obj: Pipeline) -> None:
         """By the lifecycle, which refuses while a run is active."""
-        refusing(lifecycle.delete, obj.pk)
+        refusing(lifecycle.delete, obj.pk, by=request.user)
