@@ -53,7 +53,10 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A field that differs: `old` and `new` in words, or for a text its `lines`."""
+    """A field that differs: `old` and `new` in words, or for a text its `lines`.
+
+    `added` and `removed` count lines, those that are not shown too.
+    """
 
     name: str
     label: "StrOrPromise"
@@ -61,16 +64,8 @@ class Difference:
     new: str = ""
     lines: tuple[Line, ...] = ()
     unshown: int = 0
-
-    @property
-    def added(self) -> int:
-        """How many lines came, of those shown."""
-        return sum(line.kind == Kind.ADDED for line in self.lines)
-
-    @property
-    def removed(self) -> int:
-        """How many went, of those shown."""
-        return sum(line.kind == Kind.REMOVED for line in self.lines)
+    added: int = 0
+    removed: int = 0
 
     @property
     def is_long(self) -> bool:
@@ -83,12 +78,13 @@ def between(old: Any, new: Any, names: Mapping[UUID, str]) -> list[Difference]:
 
     `names` are those of the connections by key. With `old` None it is all that `new` has.
     """
-    before = {} if old is None else values_of(old)
-    after = values_of(new)
+    if old is None:
+        return _whole(new, names)
+    before = values_of(old)
     return [
-        _difference(new._meta.get_field(name), before.get(name), value, names)
-        for name, value in after.items()
-        if (value not in (None, "", []) if old is None else before[name] != value)
+        _difference(new._meta.get_field(name), before[name], value, names)
+        for name, value in values_of(new).items()
+        if before[name] != value
     ]
 
 
@@ -102,18 +98,40 @@ def connection_names(rows: Iterable[Any]) -> dict[UUID, str]:
     return dict(kept.values_list("id", "name"))
 
 
+def _whole(row: Any, names: Mapping[UUID, str]) -> list[Difference]:
+    """All that the row has, without the marks of what came."""
+    found = []
+    for name, value in values_of(row).items():
+        field = row._meta.get_field(name)
+        if value in (None, "", []):
+            continue
+        if isinstance(field, models.TextField):
+            found.append(_of_text(field, (Line(kind=Kind.SAME, text=t) for t in _lines_of(value))))
+        else:
+            found.append(_difference(field, None, value, names))
+    return found
+
+
 def _difference(field: Any, old: Any, new: Any, names: Mapping[UUID, str]) -> Difference:
-    label = field.verbose_name
     if isinstance(field, models.TextField):
-        lines = tuple(_compared(_lines_of(old), _lines_of(new)))
-        return Difference(
-            name=field.name,
-            label=label,
-            lines=lines[:_MOST_LINES],
-            unshown=len(lines[_MOST_LINES:]),
-        )
+        return _of_text(field, _compared(_lines_of(old), _lines_of(new)))
     return Difference(
-        name=field.name, label=label, old=_said(field, old, names), new=_said(field, new, names)
+        name=field.name,
+        label=field.verbose_name,
+        old=_said(field, old, names),
+        new=_said(field, new, names),
+    )
+
+
+def _of_text(field: Any, compared: Iterable[Line]) -> Difference:
+    lines = tuple(compared)
+    return Difference(
+        name=field.name,
+        label=field.verbose_name,
+        lines=lines[:_MOST_LINES],
+        unshown=len(lines[_MOST_LINES:]),
+        added=sum(line.kind == Kind.ADDED for line in lines),
+        removed=sum(line.kind == Kind.REMOVED for line in lines),
     )
 
 
@@ -127,8 +145,6 @@ def _said(field: Any, value: Any, names: Mapping[UUID, str]) -> str:
         return names.get(value, _("a deleted connection"))
     if isinstance(value, list):
         return ", ".join(value)
-    if isinstance(value, int):
-        return cells.number(value)
     return str(dict(field.flatchoices).get(value, value))
 
 

@@ -140,14 +140,17 @@ def _title(record: Any, found: Sequence[Difference]) -> str:
         return _("Created")
     if at := changes.time_restored(record.history_change_reason):
         return _("Restored from %(when)s") % {"when": cells.exactly(at)}
-    if not found:
+    fields = [str(one.label) for one in found]
+    if record.history_change_reason == changes.NEW_SECRET:
+        fields.append(_("password"))
+    if not fields:
         return _("Stored again")
-    return _("Changed: %(fields)s") % {"fields": ", ".join(str(one.label) for one in found)}
+    return _("Changed: %(fields)s") % {"fields": ", ".join(fields)}
 
 
 def _note(record: Any) -> str:
     if record.history_change_reason == changes.NEW_SECRET:
-        return _("A password was stored. Passwords are not kept here.")
+        return _("Passwords are not kept here.")
     return ""
 
 
