@@ -5,14 +5,14 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import Func, IntegerField, OuterRef, ProtectedError, Q, QuerySet, Subquery
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from pipelines import changes
 from pipelines.admin import cells, servers
-from pipelines.admin.base import Admin
 from pipelines.admin.connection_form import FIELDS, ConnectionForm
+from pipelines.admin.history import HistoryAdmin
 from pipelines.admin.verbs import Answer, Refused, Verb
 from pipelines.models import Connection, Pipeline
 from pipelines.permissions import may
@@ -40,7 +40,7 @@ TEST = Verb(
 
 
 @admin.register(Connection)
-class ConnectionAdmin(Admin):
+class ConnectionAdmin(HistoryAdmin):
     """The built-in connection is shown; its address is a setting."""
 
     table = {
@@ -154,13 +154,13 @@ class ConnectionAdmin(Admin):
         if password or not change:
             obj.set_password(password or "")
         if not change:
-            obj.save(force_insert=True)
+            changes.create(obj, by=request.user)
             return
         changed = {name: getattr(obj, name) for name in form.changed_data if name in FIELDS}
         if password:
             changed["secret"] = obj.secret
         if changed:
-            Connection.objects.filter(pk=obj.pk).update(**changed, updated_at=Now())
+            changes.change_connection(obj, changed, by=request.user)
 
     # Deleting.
 
@@ -180,7 +180,7 @@ class ConnectionAdmin(Admin):
         """The database has the last word: a pipeline may have been made just now."""
         self.check_deletable(obj)
         try:
-            obj.delete()
+            changes.delete(obj, by=request.user)
         except ProtectedError as error:
             raise Refused(_("A pipeline uses this connection.")) from error
 

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from pipelines import lifecycle
+from pipelines import changes, lifecycle
 from pipelines.admin import (
     cells,
     duplicating,
@@ -25,9 +25,10 @@ from pipelines.admin import (
     preview,
     servers,
 )
-from pipelines.admin.base import Admin
+from pipelines.admin.history import latest_changes
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
+from pipelines.admin.restore import RestoringAdmin
 from pipelines.admin.verbs import Refused
 from pipelines.definition import FIELDS
 from pipelines.models import DEFAULT_CONNECTION, Connection, Pipeline
@@ -36,7 +37,7 @@ from pipelines.states import ACTIVE, BUSY
 
 
 @admin.register(Pipeline)
-class PipelineAdmin(Admin):
+class PipelineAdmin(RestoringAdmin):
     """Definitions are stored by `lifecycle.edit`; nothing here writes a lifecycle column."""
 
     table = {"view": "view", "add": "create", "change": "edit", "delete": "delete"}
@@ -251,6 +252,8 @@ class PipelineAdmin(Admin):
         original = context.get("original")
         if original is not None:
             context.update(pipeline_page.facts(request, original.pk, self.buttons))
+        if original is not None and self.has_view_permission(request, original):
+            context["changes"] = latest_changes(original)
         if original is None or self.has_change_permission(request, original):
             context["look_buttons"] = preview.buttons(request, original)
         return super().render_change_form(request, context, *args, **kwargs)
@@ -262,7 +265,7 @@ class PipelineAdmin(Admin):
         if change:
             lifecycle.edit(obj, set(form.changed_data) & set(FIELDS), by=request.user)
         else:
-            obj.save(force_insert=True)
+            changes.create(obj, by=request.user)
         if form.findings is not None:
             for sentence in servers.told(form.findings, form.cleaned_data):
                 messages.info(request, sentence)
@@ -282,4 +285,4 @@ class PipelineAdmin(Admin):
 
     def delete_model(self, request: HttpRequest, obj: Pipeline) -> None:
         """By the lifecycle, which refuses while a run is active."""
-        refusing(lifecycle.delete, obj.pk)
+        refusing(lifecycle.delete, obj.pk, by=request.user)

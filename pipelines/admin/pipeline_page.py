@@ -37,6 +37,7 @@ _LAST_RUNS = 10
 _PARTS = (
     {"id": "general", "label": gettext_lazy("Status and runs")},
     {"id": "definition", "label": gettext_lazy("Definition")},
+    {"id": "changes", "label": gettext_lazy("Changes")},
 )
 
 

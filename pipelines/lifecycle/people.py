@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from pipelines import definition
+from pipelines import changes, definition
 from pipelines.choices import Trigger
 from pipelines.lifecycle.guard import change, event_of, record, refusal, status_of, wake
 from pipelines.models import Pipeline, PipelineState
@@ -94,22 +94,22 @@ def reset_checkpoint(pipeline: UUID, *, by: Any) -> None:
         event_of(pipeline, event="checkpoint reset", by=by)
 
 
-def delete(pipeline: UUID) -> None:
+def delete(pipeline: UUID, *, by: Any = None) -> None:
     """Delete the pipeline with its runs; the target table stays. Raises TransitionRefused."""
     with transaction.atomic():
         row = Pipeline.objects.select_for_update().filter(pk=pipeline).first()
         if row is not None and row.status in ACTIVE:
             raise refusal(pipeline, "delete")
         if row is not None:
-            row.delete()
+            changes.delete(row, by=by)
 
 
-def edit(pipeline: Pipeline, changed: set[str], *, by: Any) -> None:
+def edit(pipeline: Pipeline, changed: set[str], *, by: Any, reason: str | None = None) -> None:
     """Store the definition fields named in `changed` as they are on `pipeline`.
 
     One guarded UPDATE that names no lifecycle column. Raises TransitionRefused when the data
     would change under a run that is requested or active. Disabling takes back a request that no
-    worker has claimed.
+    worker has claimed. A definition that is another now is recorded, with a reason of `changes`.
     """
     values = {name: getattr(pipeline, name) for name in definition.FIELDS if name in changed}
     if not values:
@@ -122,7 +122,8 @@ def edit(pipeline: Pipeline, changed: set[str], *, by: Any) -> None:
             raise refusal(pipeline.pk, "edit")
         if values.get("enabled") is False:
             withdraw_request(pipeline.pk, by=by)
-    pipeline.refresh_from_db()
+        pipeline.refresh_from_db()
+        changes.record(pipeline, by=by, reason=reason)
 
 
 def _lock(pipeline: UUID) -> None:

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
 
 from pipelines import secrets
 from pipelines.choices import SslMode
@@ -97,6 +98,13 @@ class Connection(models.Model):
     )
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("updated"), db_default=Now(), editable=False)
+
+    # Who changed it, written by `changes`; the secret is not kept, encrypted or not.
+    history = HistoricalRecords(
+        excluded_fields=["secret", "created_at", "updated_at"],
+        verbose_name=_("kept connection"),
+        verbose_name_plural=_("kept connections"),
+    )
 
     class Meta:
         ordering = ["name"]

@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
 
 from pipelines.choices import Mode, NullPolicy, PipelineType, Publish, Trigger
 from pipelines.models.connection import Connection
@@ -20,6 +21,24 @@ from pipelines.querysets import PipelineQuerySet
 from pipelines.states import PipelineStatus
 
 MAX_BATCH_SIZE = 1_000_000
+
+#: What changes without anybody changing the definition; none of it is kept, or ever restored.
+_NOT_KEPT = [
+    "created_at",
+    "updated_at",
+    "status",
+    "status_changed_at",
+    "generation",
+    "attempt",
+    "worker",
+    "lease_until",
+    "next_attempt_at",
+    "cancel_requested_at",
+    "requested_at",
+    "requested_by",
+    "trigger",
+    "checkpoint_epoch",
+]
 
 
 class Pipeline(models.Model):
@@ -174,6 +193,12 @@ class Pipeline(models.Model):
     checkpoint_epoch = models.IntegerField(default=0, editable=False)
 
     objects = PipelineQuerySet.as_manager()
+    # Who changed the definition, written by `changes`.
+    history = HistoricalRecords(
+        excluded_fields=_NOT_KEPT,
+        verbose_name=_("kept definition"),
+        verbose_name_plural=_("kept definitions"),
+    )
 
     class Meta:
         ordering = ["name"]
