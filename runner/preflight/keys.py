@@ -18,6 +18,10 @@ from runner.statements.source import Bounds
 #: Worth a wait only where an index answers.
 SECONDS_FOR_NULLS = 2.0
 
+#: Kinds of relations (pg_class.relkind) that can have an index.
+_TABLE, _PARTITIONED, _MATERIALIZED = "r", "p", "m"
+_INDEXED = {_TABLE, _PARTITIONED, _MATERIALIZED}
+
 
 class Reading(StrEnum):
     """How a run gets at what is new, in the order that it needs."""
@@ -62,13 +66,15 @@ class _Origin:
     table: TableName
     numbers: tuple[int, ...]
     columns: tuple[str, ...]
-    can_be_indexed: bool
+    kind: str
     has_all: bool
 
     @property
     def advice(self) -> str:
         """The index that gives the order."""
-        return preview.create_index(self.table, self.columns).as_string()
+        concurrently = self.kind != _PARTITIONED
+        statement = preview.create_index(self.table, self.columns, concurrently=concurrently)
+        return statement.as_string()
 
 
 def facts_of(
@@ -179,7 +185,7 @@ def _placeless(session: Session, examined: Examined, seconds: float) -> bool:
 
 def _unique(session: Session, examined: Examined, plan: Node | None, _seconds: float) -> _Known:
     origins = _origins(session, examined)
-    advice = next((o.advice for o in origins if o.has_all and o.can_be_indexed), "")
+    advice = next((o.advice for o in origins if o.has_all and o.kind in _INDEXED), "")
     if plan is None:
         return _Known(advice=advice)
     is_certain = False
@@ -204,14 +210,14 @@ def _origins(session: Session, examined: Examined) -> list[_Origin]:
     oids, numbers = [oid for oid, _ in found], [number for _, number in found]
     rows = session.execute(preview.ORIGINS, [oids, numbers]).fetchall()
     tables: dict[int, _Origin] = {}
-    for (oid, number), (schema, name, can_be_indexed, column) in zip(found, rows, strict=True):
+    for (oid, number), (schema, name, kind, column) in zip(found, rows, strict=True):
         known = tables.get(oid)
         tables[oid] = _Origin(
             oid=oid,
             table=TableName(schema=schema, name=name),
             numbers=(*(known.numbers if known else ()), number),
             columns=(*(known.columns if known else ()), column),
-            can_be_indexed=can_be_indexed,
+            kind=kind,
             has_all=len([other for other in oids if other == oid]) == len(order),
         )
     return list(tables.values())

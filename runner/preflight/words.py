@@ -120,16 +120,19 @@ def _expected(plan: Plan) -> str:
         ngettext(
             "PostgreSQL expects about %(count)s row (%(size)s).",
             "PostgreSQL expects about %(count)s rows (%(size)s).",
-            plan.rows,
+            _rounded(plan.rows),
         )
         % facts
     )
 
 
 def _about(number: int) -> str:
+    return formats.number_format(_rounded(number), force_grouping=True)
+
+
+def _rounded(number: int) -> int:
     """An estimate, without digits that mean nothing."""
-    surplus = max(0, len(str(number)) - 2)
-    return formats.number_format(round(number, -surplus), force_grouping=True)
+    return round(number, -max(0, len(str(number)) - 2))
 
 
 def _size(size: int) -> str:

@@ -21,10 +21,10 @@ JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema
 JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
 """
 
-#: Parameters: table oids and column numbers. The tables (with whether they can have an index) and
-#: the columns' names, in order.
+#: Parameters: table oids and column numbers. The tables (with their kind) and the columns' names,
+#: in order.
 ORIGINS = """
-SELECT n.nspname::text, c.relname::text, c.relkind IN ('r', 'p', 'm'), a.attname::text
+SELECT n.nspname::text, c.relname::text, c.relkind::text, a.attname::text
 FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS w(oid, number, position)
 JOIN pg_catalog.pg_class c ON c.oid = w.oid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -67,9 +67,14 @@ def explain(statement: sql.Composable) -> sql.Composed:
     return sql.SQL("EXPLAIN (FORMAT JSON, VERBOSE) {}").format(statement)
 
 
-def create_index(name: TableName, columns: Sequence[str]) -> sql.Composed:
-    """The index that would help a read in the order of `columns`."""
-    return sql.SQL("CREATE INDEX CONCURRENTLY ON {} ({});").format(table(name), names(columns))
+def create_index(name: TableName, columns: Sequence[str], *, concurrently: bool) -> sql.Composed:
+    """The index that would help a read in the order of `columns`.
+
+    PostgreSQL cannot make one of a partitioned table without keeping writers out.
+    """
+    return sql.SQL("CREATE INDEX {}ON {} ({});").format(
+        sql.SQL("CONCURRENTLY " if concurrently else ""), table(name), names(columns)
+    )
 
 
 def create_table(

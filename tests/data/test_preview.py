@@ -587,6 +587,11 @@ def test_partitions_are_one_table(look: Look, source: Session) -> None:
 
     assert found.key is not None
     assert (found.key.reading, found.key.unique) == (Reading.INDEX, True)
+    source.execute("ALTER TABLE e DROP CONSTRAINT e_pkey")
+    without = look("SELECT id, modified FROM e", **INCREMENTAL).key
+    assert without is not None
+    assert (without.reading, without.unique) == (Reading.EVERYTHING, False)
+    source.execute(without.advice)
 
 
 def test_a_full_load_has_no_key_to_ask_about(look: Look, films: Session) -> None:
