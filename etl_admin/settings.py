@@ -13,8 +13,8 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
+from etl_admin import colours, policy
 from etl_admin import environment as env
-from etl_admin import policy
 from pipelines.secrets import check_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -180,6 +180,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("ru", _("Russian"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = "etl_admin.formats"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -280,21 +281,10 @@ UNFOLD: dict[str, Any] = {
             "href": lambda _request: static("pipelines/favicon.svg"),
         }
     ],
-    "SCRIPTS": ["etl_admin.dashboard.zone_script"],
+    "SCRIPTS": [
+        "etl_admin.dashboard.zone_script",
+        lambda _request: static("pipelines/reach.js"),
+    ],
     "STYLES": [lambda _request: static("pipelines/admin.css")],
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97% .014 254.604)",
-            "100": "oklch(93.2% .032 255.585)",
-            "200": "oklch(88.2% .059 254.128)",
-            "300": "oklch(80.9% .105 251.813)",
-            "400": "oklch(70.7% .165 254.624)",
-            "500": "oklch(62.3% .214 259.815)",
-            "600": "oklch(54.6% .245 262.881)",
-            "700": "oklch(48.8% .243 264.376)",
-            "800": "oklch(42.4% .199 265.638)",
-            "900": "oklch(37.9% .146 265.522)",
-            "950": "oklch(28.2% .091 267.935)",
-        },
-    },
+    "COLORS": colours.THEME,
 }
