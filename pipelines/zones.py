@@ -35,4 +35,5 @@ def zone(name: str) -> zoneinfo.ZoneInfo | None:
 
 @cache
 def _known() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    # The one is whatever the server's own is, the other none at all.
+    return frozenset(zoneinfo.available_timezones() - {"localtime", "Factory"})

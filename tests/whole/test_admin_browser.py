@@ -1,6 +1,7 @@
 """The admin in a real browser: from signing in to rows that moved, nothing amiss on the way."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.sync_api import expect
 from pipelines import lifecycle
 from pipelines.choices import Trigger
 from pipelines.models import Connection, Pipeline, PipelineRun, Worker
+from tests.whole import browsing
 from tests.whole.admin_pages import listing, page
 
 pytestmark = pytest.mark.browser
@@ -141,3 +143,17 @@ def test_every_page_opens_without_a_complaint(tab, work_once, target):
     for path in paths:
         tab.goto(path)
         assert tab.title(), path
+
+
+def test_a_browser_that_cannot_be_had_is_a_failure_with_a_sentence(monkeypatch, tmp_path):
+    broken = tmp_path / "chromium"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(browsing, "DEBIANS", broken)
+    # In a thread of its own: one can hold no more than one Playwright.
+    with ThreadPoolExecutor() as threads:
+        failed = threads.submit(lambda: browsing.started().__enter__()).exception()
+
+    assert isinstance(failed, pytest.fail.Exception)
+    assert "No browser could be started" in str(failed)
+    assert "make browser" in str(failed)
