@@ -20,7 +20,7 @@ _ALWAYS = {
 }
 
 
-class Headers(CSPMiddleware):  # type: ignore[misc]  # the package has no types here
+class Headers(CSPMiddleware):
     """The Content-Security-Policy of the settings, a stricter one for JSON; first of all
     middleware, so that errors, redirects and static files have them too.
     """
