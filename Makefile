@@ -62,13 +62,11 @@ format: $(DEV_READY)
 
 # The tests drive a real browser: Debian's where we may install it, Playwright's own elsewhere.
 browser: $(DEV_READY)
-	@if [ ! -x $(BROWSER) ]; then \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
-		else \
-			$(BIN)/playwright install chromium; \
-		fi; \
-	fi
+	@[ -x $(BROWSER) ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
+	$(BIN)/playwright install chromium || { \
+		echo "No browser could be had, and the tests need one. Install Debian's chromium," \
+			"or let “$(BIN)/playwright install chromium” reach its server." >&2; exit 1; }
 
 test: check browser
 	@$(BIN)/pytest -n $(TESTERS) -m "not soak" $(ARGS)

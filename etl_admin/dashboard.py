@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import Count
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -64,6 +65,12 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         },
     ]
+
+
+def zone_script(request: HttpRequest) -> str:
+    """The script that tells us the reader's time zone; it never asks for a form's answer again."""
+    address = static("pipelines/zone.js")
+    return address if request.method == "GET" else f"{address}#answer"
 
 
 def _item(title: Any, icon: str, page: str, verb: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests import cluster
 
-FIXTURES = ("databases", "connections", "processes")
+FIXTURES = ("databases", "connections", "processes", "browser")
 
 _session = ExitStack()
 

@@ -42,7 +42,19 @@ def moment(at: datetime | None) -> SafeString | str:
 
 def exactly(at: datetime) -> str:
     """To the second, with the zone."""
-    return formats.date_format(timezone.localtime(at), "Y-m-d H:i:s T")
+    return f"{formats.date_format(timezone.localtime(at), 'Y-m-d H:i:s')} {zone_of(at)}"
+
+
+def zone_of(at: datetime) -> str:
+    """What the reader's time zone is called at this time: MSK, CEST; UTC+05:45 where it has no
+    name of its own.
+    """
+    local = timezone.localtime(at)
+    name = local.tzname() or ""
+    if name.isalpha():
+        return name
+    offset = local.strftime("%z")
+    return f"UTC{offset[:3]}:{offset[3:5]}"
 
 
 def clock(at: datetime) -> str:

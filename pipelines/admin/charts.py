@@ -3,12 +3,11 @@
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Sum
-from django.db.models.functions import TruncHour
+from django.db.models import Count, DateTimeField, Func, Sum, Value
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -124,15 +123,15 @@ def _bars(
     return {"data": json.dumps(data), "options": json.dumps(options)}
 
 
-def day_chart() -> dict[str, Any]:
+def day_chart(now: datetime | None = None) -> dict[str, Any]:
     """Runs of the last 24 hours by the hour of their start, and the rows that they wrote."""
-    first = _hour(timezone.now()) - timedelta(hours=_HOURS - 1)
-    hours = [first + timedelta(hours=number) for number in range(_HOURS)]
+    hours = _hours_until(now or timezone.now())
+    first = hours[0]
     counted = {
         (row["hour"], row["status"]): row["runs"]
         for row in PipelineRun.objects.filter(started_at__gte=first)
         .order_by()
-        .annotate(hour=TruncHour("started_at"))
+        .annotate(hour=_hour_since(first))
         .values("hour", "status")
         .annotate(runs=Count("pk"))
     }
@@ -140,7 +139,7 @@ def day_chart() -> dict[str, Any]:
         return {}
     rows = PipelineRun.objects.filter(started_at__gte=first).aggregate(rows=Sum("rows_written"))
     data = {
-        "labels": [formats.date_format(timezone.localtime(hour), "H:i") for hour in hours],
+        "labels": _labels(hours),
         "datasets": [
             {
                 "label": str(RunStatus(status).label),
@@ -165,8 +164,35 @@ def day_chart() -> dict[str, Any]:
     }
 
 
-def _hour(at: datetime) -> datetime:
-    return timezone.localtime(at).replace(minute=0, second=0, microsecond=0)
+def _hours_until(now: datetime) -> list[datetime]:
+    """The beginnings of the last 24 hours, this one the last, as the reader's clock strikes them.
+
+    Each lasts sixty minutes: reckoned in UTC, where no hour is left out or comes twice.
+    """
+    local = timezone.localtime(now)
+    passed = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    last = now.astimezone(UTC) - passed
+    return [last - timedelta(hours=number) for number in reversed(range(_HOURS))]
+
+
+def _hour_since(first: datetime) -> Func:
+    """In which of those hours a run started; the database need not know the reader's zone."""
+    return Func(
+        Value(timedelta(hours=1)),
+        "started_at",
+        Value(first),
+        function="date_bin",
+        output_field=DateTimeField(),
+    )
+
+
+def _labels(hours: list[datetime]) -> list[str]:
+    """What the clock shows; with the zone where it shows the same twice, being put back."""
+    shown = [formats.date_format(timezone.localtime(hour), "H:i") for hour in hours]
+    return [
+        f"{label} {cells.zone_of(hour)}" if shown.count(label) > 1 else label
+        for label, hour in zip(shown, hours, strict=True)
+    ]
 
 
 def _options(unit: str) -> dict[str, Any]:

@@ -1,88 +1,20 @@
 """The admin in a real browser: from signing in to rows that moved, nothing amiss on the way."""
 
-import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import expect
 
 from pipelines import lifecycle
 from pipelines.choices import Trigger
 from pipelines.models import Connection, Pipeline, PipelineRun, Worker
-from tests.factories import PASSWORD, UserFactory
+from tests.whole import browsing
 from tests.whole.admin_pages import listing, page
 from tests.whole.editing import write_query
 
 pytestmark = pytest.mark.browser
-
-DEBIANS = Path("/usr/bin/chromium")
-# A browser that phones home would fail the test that nothing leaves the machine.
-QUIET = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's chromium, or the one that Playwright has installed.
-
-    Playwright's event loop lives in this thread, and must not keep the tests from the ORM.
-    """
-    own = str(DEBIANS) if DEBIANS.exists() else None
-    arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else QUIET
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        started = playwright.chromium.launch(executable_path=own, args=arguments)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def tab(browser, live_server) -> Iterator[Page]:
-    """A signed-in administrator's tab; at the end nothing may have gone wrong in it."""
-    UserFactory(username="anna", groups=["administrator"])
-    context = browser.new_context(base_url=live_server.url, locale="en-US")
-    opened = context.new_page()
-    amiss = _watch(opened, live_server.url)
-    opened.goto("/admin/")
-    opened.get_by_label("Username").fill("anna")
-    opened.get_by_label("Password").fill(PASSWORD)
-    opened.get_by_role("button", name="Log in").click()
-    expect(opened.get_by_role("link", name="Overview").first).to_be_visible()
-    yield opened
-    opened.wait_for_load_state("networkidle")
-    context.close()
-    assert amiss == []
-
-
-def _watch(opened: Page, site: str) -> list[str]:
-    amiss: list[str] = []
-    opened.on("pageerror", lambda error: amiss.append(f"script: {error}"))
-    opened.on("requestfailed", lambda request: amiss.append(f"failed: {request.url}"))
-    opened.on(
-        "console",
-        lambda message: (
-            message.type in ("error", "warning") and amiss.append(f"console: {message.text}")
-        ),
-    )
-    opened.on(
-        "response",
-        lambda answer: answer.status >= 400 and amiss.append(f"{answer.status}: {answer.url}"),
-    )
-    opened.on(
-        "request",
-        lambda request: (
-            not request.url.startswith((site, "data:", "blob:"))
-            and amiss.append(f"elsewhere: {request.url}")
-        ),
-    )
-    return amiss
 
 
 def test_a_newcomer_adds_a_connection_and_a_pipeline_and_sees_rows_move(
@@ -213,3 +145,17 @@ def test_every_page_opens_without_a_complaint(tab, work_once, target):
     for path in paths:
         tab.goto(path)
         assert tab.title(), path
+
+
+def test_a_browser_that_cannot_be_had_is_a_failure_with_a_sentence(monkeypatch, tmp_path):
+    broken = tmp_path / "chromium"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(browsing, "DEBIANS", broken)
+    # In a thread of its own: one can hold no more than one Playwright.
+    with ThreadPoolExecutor() as threads:
+        failed = threads.submit(lambda: browsing.started().__enter__()).exception()
+
+    assert isinstance(failed, pytest.fail.Exception)
+    assert "No browser could be started" in str(failed)
+    assert "make browser" in str(failed)
