@@ -18,6 +18,7 @@ BORDER = re.compile(r"(?<=[.?!]) (?=[A-Z“])")
 
 #: Values of which there are few, and whose words other languages decline.
 _EXPANDED = {"side": ("source", "target"), "form": ("binary", "text")}
+_EXPANDED["publish"] = ("swap", "merge", "replace")
 #: Nothing of these is shown: SQL, logs, the command's own words.
 _SKIPPED = ("management", "statements", "silence.py", "processes.py", "housekeeping.py")
 #: Phrases that are not for people.
@@ -73,8 +74,9 @@ _THINGS = (
     "trigger {name} on table {table}",
 )
 #: What neither raises nor logs for people.
-_QUIET = {"AssertionError", "Way", "ValueError", "TypeError", "RuntimeError", "compile", "match", "search", "debug"}
-_QUIET |= {"info", "warning", "error", "exception", "critical", "run_all"}
+_QUIET = {"AssertionError", "RuntimeError", "TypeError", "ValueError", "Way", "run_all"}
+_QUIET |= {"compile", "match", "search"}
+_QUIET |= {"critical", "debug", "error", "exception", "info", "warning"}
 
 
 def sentences(root: Path, paths: list[Path]) -> Iterator[tuple[str, str, Path]]:
@@ -105,11 +107,11 @@ def _texts(tree: ast.Module) -> Iterator[str]:
 def _quiet(tree: ast.Module) -> Iterator[ast.AST]:
     """Docstrings, assertions, and calls that say nothing to people."""
     for node in ast.walk(tree):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text or isinstance(node, ast.Assert):
-            yield node
-        elif isinstance(node, ast.Call) and _name_of(node.func) in _QUIET:
-            yield node
+        match node:
+            case ast.Assert() | ast.Expr(value=ast.Constant()):
+                yield node
+            case ast.Call(func=function) if _name_of(function) in _QUIET:
+                yield node
 
 
 def _literal_parts(node: ast.JoinedStr) -> Iterator[ast.AST]:
@@ -140,7 +142,7 @@ def _number_format(part: ast.FormattedValue) -> str:
     return f":{spec}" if spec and "%" not in spec else ""
 
 
-def _name_of(node: ast.AST) -> str:
+def _name_of(node: ast.AST) -> str:  # noqa: PLR0911 (a line for each kind of expression)
     """What a value is called: the last name in the expression that says something."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
