@@ -30,6 +30,7 @@ def stored() -> Catalog:
 def merged(old: Catalog) -> Catalog:
     """The messages of today with the translations of `old`; what nobody says any more goes."""
     new = fresh()
+    new.mime_headers = old.mime_headers  # for the number of plural forms: Django's, not Babel's
     for message in new:
         known = old.get(message.id, message.context) if message.id else None
         if known is not None and known.string and _is_plural(known) == _is_plural(message):

@@ -20,7 +20,7 @@ _BORDER = re.compile(r"(?<=[.?!]) (?=[A-Z“])")
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 _NUMBER = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+\.\d+")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
-_LISTS = ("; ", ", ")
+_LIST = "; "
 #: An error message is a few hundred characters; nothing of ours is longer than this.
 _MOST_CHARACTERS = 20_000
 #: A phrase in a phrase in a sentence.
@@ -51,13 +51,16 @@ def said(text: str | None) -> str:
 
 @lru_cache(maxsize=8)
 def _templates(language: str) -> dict[str, tuple[Template, ...]]:
-    """By their first letter ("" when they begin with a placeholder); the longest text first."""
+    """By the first letter of what they can match, "" for any other; the longest text first."""
     found: dict[str, list[Template]] = {}
     for text, translated in _messages(catalogue_of(language)):
         template = _template(text, translated)
         found.setdefault(template.pieces[0][:1], []).append(template)
+    anywhere = found.get("", [])
     return {
-        first: tuple(sorted(group, key=lambda one: -sum(map(len, one.pieces))))
+        first: tuple(
+            sorted({*group, *anywhere}, key=lambda one: (-len("".join(one.pieces)), one.pieces))
+        )
         for first, group in found.items()
     }
 
@@ -82,7 +85,7 @@ def _template(text: str, translated: str) -> Template:
 
 
 def _sentence(text: str, templates: dict[str, tuple[Template, ...]], depth: int) -> str:
-    for template in (*templates.get(text[:1], ()), *templates.get("", ())):
+    for template in templates.get(text[:1]) or templates.get("", ()):
         values = _values(text, template.pieces)
         if values is not None:
             return _filled(template, values, templates, depth)
@@ -132,26 +135,11 @@ def _phrase(text: str, templates: dict[str, tuple[Template, ...]], depth: int) -
     bare = text.strip()
     if not bare:
         return text
-    known = _sentence(bare, templates, depth)
-    if known == bare:
-        known = _list(bare, templates, depth)
+    known = _LIST.join(_sentence(part, templates, depth) for part in bare.split(_LIST))
+    if known == bare and bare.startswith("“"):
+        before, _name, after = translation.gettext("“%(name)s”").partition("%(name)s")
+        known = bare.replace("“", before).replace("”", after)
     return text.replace(bare, known)
-
-
-def _list(text: str, templates: dict[str, tuple[Template, ...]], depth: int) -> str:
-    for comma in _LISTS:
-        parts = text.split(comma)
-        known = [_sentence(part, templates, depth) for part in parts]
-        if len(parts) > 1 and known != parts:
-            return comma.join(known)
-    if text.startswith("“"):
-        return text.replace("“", _quote()[0]).replace("”", _quote()[1])
-    return text
-
-
-def _quote() -> tuple[str, str]:
-    before, _name, after = translation.gettext("“%(name)s”").partition("%(name)s")
-    return before, after
 
 
 def _number(text: str) -> str:
