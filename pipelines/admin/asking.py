@@ -18,6 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from pipelines.admin import entries
 from pipelines.admin.theme import ThemedAdmin
 from pipelines.admin.verbs import Answer, Button, Refused, Verb
 from pipelines.permissions import may
@@ -129,11 +130,10 @@ class AskingAdmin(ThemedAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The row's history; verbs were noted in English."""
+        """The row's history, which is kept in English."""
         response = super().history_view(request, object_id, extra_context)
-        for entry in getattr(response, "context_data", {}).get("action_list", ()):
-            if entry.change_message and not entry.change_message.startswith("["):
-                entry.change_message = _(entry.change_message)
+        shown = getattr(response, "context_data", {})
+        entries.translate(shown.get("action_list", ()), self.model)
         return response
 
     # Of many rows.

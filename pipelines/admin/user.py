@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
@@ -103,8 +104,25 @@ class UserAdmin(UserPages, Admin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Their API tokens go with users, and need no right of their own."""
-        deleted, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        found = super().get_deleted_objects(objs, request)
+        deleted, counts, lacking, protected = _without_links(User, *found)
         return deleted, counts, lacking - {AuthToken._meta.verbose_name}, protected
+
+
+def _without_links(
+    model: Any, deleted: list[Any], counts: dict[Any, int], *rest: Any
+) -> tuple[Any, ...]:
+    """Without the rows that only say who has what: they have English names, and no page."""
+    links = [field.remote_field.through._meta for field in model._meta.many_to_many]
+    names = {str(link.verbose_name_plural) for link in links}
+    beginnings = tuple(f"{capfirst(link.verbose_name)}:" for link in links)
+
+    def pruned(rows: list[Any]) -> list[Any]:
+        parts = (pruned(row) if isinstance(row, list) else row for row in rows)
+        return [part for part in parts if part and not str(part).startswith(beginnings)]
+
+    kept = {name: count for name, count in counts.items() if str(name) not in names}
+    return pruned(deleted), kept, *rest
 
 
 def _in_reach(request: HttpRequest, obj: User | None) -> bool:
@@ -133,6 +151,10 @@ class GroupAdmin(DjangoGroupAdmin, Admin):
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
         field.label_from_instance = words.permission
         return field
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """The groups and nothing else."""
+        return _without_links(Group, *super().get_deleted_objects(objs, request))
 
     @admin.display(description=_("group"), ordering="name")
     def called(self, group: Group) -> str:

@@ -51,6 +51,13 @@ _GROUPS: "dict[str, StrOrPromise]" = {
     EDITOR: _("editor"),
     ADMINISTRATOR: _("administrator"),
 }
+#: Models that have no page, and so no name of their own.
+_MODELS: "dict[str, StrOrPromise]" = {
+    "installation": _("installation"),
+    "pipelinestate": _("checkpoint"),
+    "runline": _("line of a run's log"),
+    "runsample": _("progress of a run"),
+}
 #: Django's four permissions of each model, by the beginning of their codenames.
 _RIGHTS: "dict[str, StrOrPromise]" = {
     "add": _("may add"),
@@ -70,4 +77,5 @@ def permission(row: Permission) -> str:
     action = row.codename.partition("_")[0]
     is_plain = row.codename == f"{action}_{row.content_type.model}"
     known = _RIGHTS.get(action) if is_plain else None
-    return f"{row.content_type.name}: {known or gettext(row.name)}"
+    model = _MODELS.get(row.content_type.model, row.content_type.name)
+    return f"{model}: {known or gettext(row.name)}"

@@ -2,6 +2,7 @@
 
 import ast
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -67,8 +68,8 @@ def test_the_compiled_catalogue_is_what_the_text_compiles_to(stored):
 def test_the_plural_forms_are_those_of_djangos_own_russian(stored):
     from django.conf import locale
 
-    path = f"{locale.__path__[0]}/ru/LC_MESSAGES/django.mo"
-    with open(path, "rb") as file:
+    path = Path(locale.__path__[0]) / "ru/LC_MESSAGES/django.mo"
+    with path.open("rb") as file:
         django = read_mo(file)
 
     assert stored.plural_forms == django.plural_forms
