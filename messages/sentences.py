@@ -59,6 +59,7 @@ _WORDS = (
 )
 #: PostgreSQL's descriptions of what depends on a table (pg_describe_object).
 _THINGS = (
+    "constraint {name} on table {table}",
     "view {name}",
     "materialized view {name}",
     "function {name}",
