@@ -17,8 +17,11 @@ CONTEXT = "runner"
 BORDER = re.compile(r"(?<=[.?!]) (?=[A-Z“])")
 
 #: Values of which there are few, and whose words other languages decline.
-_EXPANDED = {"side": ("source", "target"), "form": ("binary", "text")}
-_EXPANDED["publish"] = ("swap", "merge", "replace")
+_EXPANDED: dict[str, tuple[str, ...]] = {
+    "side": ("source", "target"),
+    "form": ("binary", "text"),
+    "publish": ("swap", "merge", "replace"),
+}
 #: Nothing of these is shown: SQL, logs, the command's own words.
 _SKIPPED = ("management", "statements", "silence.py", "processes.py", "housekeeping.py")
 #: Phrases that are not for people.

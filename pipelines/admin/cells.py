@@ -16,7 +16,7 @@ from pipelines.states import BADGES, PipelineStatus, RunStatus
 EMPTY = "—"
 
 #: Lengths of time as they stand before "ago": some languages decline them there.
-_AGO = {
+_AGO: dict[str, Any] = {
     "year": npgettext_lazy("ago", "%(num)d year", "%(num)d years", "num"),
     "month": npgettext_lazy("ago", "%(num)d month", "%(num)d months", "num"),
     "week": npgettext_lazy("ago", "%(num)d week", "%(num)d weeks", "num"),

@@ -146,7 +146,9 @@ class GroupAdmin(DjangoGroupAdmin, Admin):
         """What is shown to who may only look."""
         return () if self.has_change_permission(request, obj) else ("called", "rights")
 
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
+    ) -> Any:
         """Rights in words."""
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
         field.label_from_instance = words.permission
