@@ -19,7 +19,7 @@ WITHOUT_SERVER := env DATABASE_URL=postgresql://nobody@127.0.0.1:1/none \
 TESTERS = $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak check format browser bench lock
+.PHONY: help venv demo test soak check format messages browser bench lock
 
 help:
 	@echo "make demo    rows move before your eyes; then the site at http://127.0.0.1:8000"
@@ -27,6 +27,7 @@ help:
 	@echo "make soak    what takes long: more faults, and half an hour of them at random"
 	@echo "make check   format, lint and types only"
 	@echo "make format  correct what can be corrected by itself"
+	@echo "make messages  bring the Russian catalogue up to date, and say what is untranslated"
 	@echo "make bench   measure"
 	@echo "make lock    pin the dependencies again"
 
@@ -59,6 +60,9 @@ check: $(DEV_READY)
 format: $(DEV_READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+messages: $(DEV_READY)
+	@$(BIN)/python -m messages
 
 # The tests drive a real browser: Debian's where we may install it, Playwright's own elsewhere.
 browser: $(DEV_READY)

@@ -12,6 +12,7 @@ from pipelines.admin import cells
 from pipelines.admin.charts import day_chart
 from pipelines.admin.overview import at_work, overdue
 from pipelines.admin.runs_table import runs_table
+from pipelines.admin.said import said
 from pipelines.admin.worker import alive
 from pipelines.models import Connection, Pipeline, PipelineRun
 from pipelines.permissions import may
@@ -123,7 +124,7 @@ def _runs() -> dict[str, Any]:
                 "run": run,
                 "url": cells.page_of(run),
                 "at": cells.moment(run.finished_at),
-                "error": run.error_message,
+                "error": said(run.error_message),
             }
             for run in rows.filter(status=RunStatus.FAILED).order_by("-started_at")[:5]
         ],

@@ -181,6 +181,11 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("ru", _("Russian"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = "etl_admin.formats"
+# What people chose with the switch, for a year.
+LANGUAGE_COOKIE_AGE = 31_536_000
+LANGUAGE_COOKIE_SECURE = _HTTPS
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -272,6 +277,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": _("Tables kept up to date"),
     "SITE_SYMBOL": "conversion_path",
     "SITE_URL": None,
+    "SHOW_LANGUAGES": True,
     "DASHBOARD_CALLBACK": "etl_admin.dashboard.fill",
     "SIDEBAR": {"navigation": "etl_admin.dashboard.sidebar"},
     "SITE_FAVICONS": [

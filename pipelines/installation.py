@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from django.db import DatabaseError, connection
+from django.utils.translation import gettext as _
 
 from pipelines.models import Installation
 
@@ -30,7 +31,7 @@ class Moved(Exception):
     found: Place
 
     def __str__(self) -> str:
-        return (
+        return _(
             "This metadata database is not the one it was: it has been restored from a backup, "
             "upgraded or copied. If the original is gone, run: manage.py installation --adopt. "
             "If the original still runs, this is a clone: give its pipelines other targets, and "

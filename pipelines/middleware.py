@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import translation
 
 from pipelines import installation
 
@@ -24,7 +25,9 @@ class KnownInstallation:
             try:
                 installation.check()
             except installation.Moved as moved:
-                return _refused(request, str(moved))
+                # The language is chosen further in, where such a request never gets.
+                with translation.override(translation.get_language_from_request(request)):
+                    return _refused(request, str(moved))
             except installation.DatabaseError:
                 return self.get_response(request)
             self._known = True

@@ -14,7 +14,15 @@ _NAME = re.compile(rf"({_PART})\.({_PART})")
 
 
 class BadName(ValueError):
-    """A name that cannot be used; the message is a sentence for a person."""
+    """A name that cannot be used: a sentence for a person, and what stands in it.
+
+    The two are apart so that who shows it can translate the sentence; here is no Django.
+    """
+
+    def __init__(self, sentence: str, **facts: object) -> None:
+        super().__init__(sentence % facts)
+        self.sentence = sentence
+        self.facts = facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +40,7 @@ class TableName:
         """
         match = _NAME.fullmatch(text.strip())
         if match is None:
-            raise BadName(
-                "Write the table as schema.table, for example analytics.film_dim "
-                "(a part with a dot or a space in double quotes)."
-            )
+            raise BadName(_FORM)
         schema, name = (_unquote(part) for part in match.groups())
         for part in (schema, name):
             _check_part(part)
@@ -62,8 +67,19 @@ def _quote(part: str) -> str:
 
 def _check_part(part: str) -> None:
     if "\0" in part:
-        raise BadName("A name cannot contain the character NUL.")
+        raise BadName(_NUL)
     if len(part.encode()) > MAX_BYTES:
-        raise BadName(
-            f"The name “{part[:40]}…” is longer than {MAX_BYTES} bytes, which PostgreSQL would cut."
-        )
+        raise BadName(_TOO_LONG, name=part[:40], most=MAX_BYTES)
+
+
+def _(sentence: str) -> str:
+    """Marks a sentence for the catalogue."""
+    return sentence
+
+
+_FORM = _(
+    "Write the table as schema.table, for example analytics.film_dim "
+    "(a part with a dot or a space in double quotes)."
+)
+_NUL = _("A name cannot contain the character NUL.")
+_TOO_LONG = _("The name “%(name)s…” is longer than %(most)d bytes, which PostgreSQL would cut.")

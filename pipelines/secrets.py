@@ -4,13 +4,18 @@ from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 
 class WrongKey(Exception):
-    """None of ENCRYPTION_KEYS opens this secret; restore the key, or enter the secret again."""
+    """None of ENCRYPTION_KEYS opens a secret."""
 
     def __str__(self) -> str:
-        return str(self.args[0]) if self.args else (self.__doc__ or "")
+        if self.args:
+            return str(self.args[0])
+        return _(
+            "None of ENCRYPTION_KEYS opens this secret; restore the key, or enter the secret again."
+        )
 
 
 def encrypt(plain: str) -> str:

@@ -134,13 +134,15 @@ def classify_connect(error: psycopg.Error, side: Side, name: str) -> RunError:
             patience=SLOW,
         )
     permanent = _PERMANENT_CONNECT.search(said) is not None
-    why = (
-        "refused the sign-in: check database, user, password and TLS of the connection."
+    sentence = (
+        f"The {side} connection “{name}” refused the sign-in: check database, user, password and "
+        "TLS of the connection."
         if permanent
-        else "cannot be reached: check that the server runs and that host and port are right."
+        else f"The {side} connection “{name}” cannot be reached: check that the server runs and "
+        "that host and port are right."
     )
     return RunError(
-        f"The {side} connection “{name}” {why}",
+        sentence,
         error_class=type(error).__name__,
         sqlstate=error.sqlstate or "",
         patience=None if permanent else USUAL,

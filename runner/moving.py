@@ -215,7 +215,7 @@ class Moving:
             if not self.source.closed:
                 self.source.run("ROLLBACK")
         if number:
-            many = f"{number:,}" + (" or more" if number == _MOST_WAITING else "")
+            many = f"{number:,} or more" if number == _MOST_WAITING else f"{number:,}"
             self.notes.append(
                 f"Rows that wait for a later run: {many} (“{column.name}” is {upper} or later)."
             )

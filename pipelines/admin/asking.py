@@ -16,7 +16,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
+from pipelines.admin import entries
 from pipelines.admin.theme import ThemedAdmin
 from pipelines.admin.verbs import Answer, Button, Refused, Verb
 from pipelines.permissions import may
@@ -97,7 +99,10 @@ class AskingAdmin(ThemedAdmin):
     def _do(self, verb: Verb, request: HttpRequest, row: Any) -> Answer:
         """Do it, and note in the row's history who did."""
         answer = verb.act(request, row)
-        self.log_change(request, row, str(verb.label))
+        # In English, as Django keeps its own: who reads it has a language of their own.
+        with override("en"):
+            label = str(verb.label)
+        self.log_change(request, row, label)
         return answer
 
     def _question(self, verb: Verb, request: HttpRequest, row: Any) -> HttpResponse:
@@ -121,6 +126,15 @@ class AskingAdmin(ThemedAdmin):
         if is_ours and parts.path == self.list_address():
             return parts._replace(scheme="", netloc="", fragment="").geturl()
         return self.address("change", row)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The row's history, which is kept in English."""
+        response = super().history_view(request, object_id, extra_context)
+        shown = getattr(response, "context_data", {})
+        entries.translate(shown.get("action_list", ()), self.model)
+        return response
 
     # Of many rows.
 
@@ -161,7 +175,8 @@ class AskingAdmin(ThemedAdmin):
                 act(request, row)
                 done += 1
             except Refused as refused:
-                refusals.append(f"“{row}”: {refused.sentence}")
+                said_of = {"name": row, "sentence": refused.sentence}
+                refusals.append(_("“%(name)s”: %(sentence)s") % said_of)
         if done:
             messages.success(request, said(done))
         for sentence in refusals[:_MOST_REFUSALS]:

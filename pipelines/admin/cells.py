@@ -9,11 +9,21 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, npgettext_lazy, pgettext
 
 from pipelines.states import BADGES, PipelineStatus, RunStatus
 
 EMPTY = "—"
+
+#: Lengths of time as they stand before "ago": some languages decline them there.
+_AGO: dict[str, Any] = {
+    "year": npgettext_lazy("ago", "%(num)d year", "%(num)d years", "num"),
+    "month": npgettext_lazy("ago", "%(num)d month", "%(num)d months", "num"),
+    "week": npgettext_lazy("ago", "%(num)d week", "%(num)d weeks", "num"),
+    "day": npgettext_lazy("ago", "%(num)d day", "%(num)d days", "num"),
+    "hour": npgettext_lazy("ago", "%(num)d hour", "%(num)d hours", "num"),
+    "minute": npgettext_lazy("ago", "%(num)d minute", "%(num)d minutes", "num"),
+}
 
 
 def pipeline_badge(status: str) -> SafeString:
@@ -42,7 +52,8 @@ def moment(at: datetime | None) -> SafeString | str:
 
 def exactly(at: datetime) -> str:
     """To the second, with the zone."""
-    return f"{formats.date_format(timezone.localtime(at), 'Y-m-d H:i:s')} {zone_of(at)}"
+    form = pgettext("a format of Django's date filter", "Y-m-d H:i:s")
+    return f"{formats.date_format(timezone.localtime(at), form)} {zone_of(at)}"
 
 
 def zone_of(at: datetime) -> str:
@@ -71,7 +82,7 @@ def how_long_ago(at: datetime) -> str:
         return ngettext("%(count)d second ago", "%(count)d seconds ago", seconds) % {
             "count": seconds
         }
-    return _("%(time)s ago") % {"time": timesince(at, depth=1)}
+    return _("%(time)s ago") % {"time": timesince(at, depth=1, time_strings=_AGO)}
 
 
 def duration(started: datetime | None, finished: datetime | None) -> str:

@@ -13,6 +13,7 @@ from pipelines import changes
 from pipelines.admin import cells, servers
 from pipelines.admin.connection_form import FIELDS, ConnectionForm
 from pipelines.admin.history import HistoryAdmin
+from pipelines.admin.said import said
 from pipelines.admin.verbs import Answer, Refused, Verb
 from pipelines.models import Connection, Pipeline
 from pipelines.permissions import may
@@ -25,8 +26,8 @@ _SHOWN_PIPELINES = 50
 def _test(_request: HttpRequest, connection: Connection) -> Answer:
     report = servers.test(connection)
     if not report.ok:
-        raise Refused(report.sentence)
-    return Answer(report.sentence, report.warnings)
+        raise Refused(said(report.sentence))
+    return Answer(said(report.sentence), tuple(map(said, report.warnings)))
 
 
 TEST = Verb(

@@ -1,6 +1,6 @@
 """Pipelines: the list with its verbs, and the page where one is defined, asked and watched."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -29,11 +29,16 @@ from pipelines.admin.history import latest_changes
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
 from pipelines.admin.restore import RestoringAdmin
+from pipelines.admin.said import said
 from pipelines.admin.verbs import Refused
+from pipelines.admin.words import MODES
 from pipelines.definition import FIELDS
 from pipelines.models import DEFAULT_CONNECTION, Connection, Pipeline
 from pipelines.permissions import may
 from pipelines.states import ACTIVE, BUSY
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 
 @admin.register(Pipeline)
@@ -190,9 +195,9 @@ class PipelineAdmin(RestoringAdmin):
         return pipeline_list.placed("standing", pipeline, badge)
 
     @admin.display(description=_("mode"), ordering="mode")
-    def mode_word(self, pipeline: Pipeline) -> str:
+    def mode_word(self, pipeline: Pipeline) -> "StrOrPromise":
         """The mode in one word; its choice explains it in a sentence."""
-        return pipeline.mode
+        return MODES.get(pipeline.mode, pipeline.mode)
 
     @admin.display(description=_("target"), ordering="target_table")
     def target(self, pipeline: Pipeline) -> SafeString:
@@ -270,7 +275,7 @@ class PipelineAdmin(RestoringAdmin):
             for sentence in servers.told(form.findings, form.cleaned_data):
                 messages.info(request, sentence)
             for sentence in form.findings.warnings:
-                messages.warning(request, sentence)
+                messages.warning(request, said(sentence))
 
     # Deleting.
 

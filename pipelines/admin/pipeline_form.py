@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from pipelines import lifecycle
 from pipelines.admin import servers
 from pipelines.admin.editor import SqlEditor
+from pipelines.admin.said import said
 from pipelines.admin.theme import Textarea
 from pipelines.definition import DATA_FIELDS, FIELDS, is_editable
 from pipelines.models import Pipeline
@@ -116,7 +117,8 @@ class PipelineForm(PipelineModelForm):
         try:
             self.findings = servers.inspect(values)
         except Rejected as rejected:
-            self._add(rejected.errors)
+            told = {name: map(said, group) for name, group in rejected.errors.items()}
+            self._add(told)
 
     def _add(self, errors: Mapping[str, Iterable[str]]) -> None:
         """At the field; where that has a message already, one is enough."""

@@ -7,6 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from pipelines.admin import cells
+from pipelines.admin.said import said
 from pipelines.models import Pipeline
 
 #: As many rows as a page of the list has.
@@ -29,7 +30,7 @@ def last_run(pipeline: Any) -> SafeString | str:
         return cells.EMPTY
     return format_html(
         '<span title="{}">{}</span><span class="etl-under">{}, {}</span>',
-        pipeline.last_run_error or "",
+        said(pipeline.last_run_error),
         cells.run_badge(pipeline.last_run_status),
         cells.moment(pipeline.last_run_started_at),
         cells.duration(pipeline.last_run_started_at, pipeline.last_run_finished_at),

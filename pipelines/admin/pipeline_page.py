@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from pipelines.admin import cells, duplicating, live
 from pipelines.admin.charts import history_charts
 from pipelines.admin.runs_table import runs_table
+from pipelines.admin.said import said
 from pipelines.admin.verbs import Button
 from pipelines.admin.words import PHASES
 from pipelines.admin.worker import alive
@@ -53,7 +54,7 @@ def facts(
         "panel": {
             "badge": cells.pipeline_badge(pipeline.status),
             "sentence": _standing(pipeline),
-            "error": pipeline.last_run_error if pipeline.status == FAILED else None,
+            "error": said(pipeline.last_run_error) if pipeline.status == FAILED else None,
             "is_enabled": pipeline.enabled,
             "is_locked": pipeline.status in BUSY and may(request.user, "edit"),
             "starts_again": pipeline.mode == Mode.FULL
@@ -164,7 +165,7 @@ def _checkpoint(pipeline: Pipeline) -> dict[str, Any]:
         "rows": cells.number(state.rows),
         "batches": cells.number(state.seq),
         "at": cells.moment(state.updated_at),
-        "promise": state.promise,
+        "promise": said(state.promise),
     }
 
 

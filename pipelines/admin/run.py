@@ -9,11 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from pipelines.admin import cells
 from pipelines.admin.base import ReadOnlyAdmin
 from pipelines.admin.charts import run_chart
+from pipelines.admin.said import said
 from pipelines.admin.words import EVENTS, PHASES
 from pipelines.choices import Publish
 from pipelines.definition import FIELDS
@@ -91,7 +92,7 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("error"))
     def error(self, run: PipelineRun) -> SafeString | str:
         """Why it failed."""
-        return cells.shortened(run.error_message, 80)
+        return cells.shortened(said(run.error_message), 80)
 
     # The page.
 
@@ -104,6 +105,7 @@ class RunAdmin(ReadOnlyAdmin):
             title=_("Run of %(name)s") % {"name": run.pipeline.name},
             subtitle=None,
             run=run,
+            error=said(run.error_message),
             badge=cells.run_badge(run.status),
             pipeline_link=cells.link(cells.page_of(run.pipeline), run.pipeline),
             figures=list(_figures(run)),
@@ -111,7 +113,7 @@ class RunAdmin(ReadOnlyAdmin):
             events=list(_timeline(run)),
             is_live=run.status == RunStatus.RUNNING,
             lines=[
-                {"at": cells.clock(line.at), "level": line.level, "text": line.text}
+                {"at": cells.clock(line.at), "level": line.level, "text": said(line.text)}
                 for line in run.lines.all()
             ],
             **_neighbours(run),
@@ -146,7 +148,7 @@ def _figures(run: PipelineRun) -> Iterator[tuple[str, str]]:
 
 
 def _facts(run: PipelineRun) -> Iterator[tuple[str, Any]]:
-    yield _("Run"), run.pk
+    yield pgettext("a run", "Run"), run.pk
     yield _("Asked by"), run.requested_by or cells.EMPTY
     yield _("Trigger"), run.get_trigger_display()
     yield _("Requested"), cells.moment(run.requested_at)
@@ -169,7 +171,7 @@ def _facts(run: PipelineRun) -> Iterator[tuple[str, Any]]:
     if run.publish:
         yield _("Published by"), dict(Publish.choices).get(run.publish, run.publish)
     if run.promise:
-        yield _("Late commits"), run.promise
+        yield _("Late commits"), said(run.promise)
 
 
 def _timeline(run: PipelineRun) -> Iterator[dict[str, Any]]:
@@ -190,7 +192,7 @@ def _timeline(run: PipelineRun) -> Iterator[dict[str, Any]]:
             "text": EVENTS.get(event.event, event.event),
             "by": event.by or event.worker or "",
             "badge": _status(event.to_status),
-            "message": event.message,
+            "message": said(event.message),
         }
 
 
@@ -201,9 +203,10 @@ def _status(status: str) -> SafeString | str:
 def _definition(run: PipelineRun) -> Iterator[tuple[str, Any]]:
     for name in FIELDS:
         if name != "source_query" and name in run.definition:
-            # A definition has fields only, and no relation seen from its other side.
-            label = capfirst(str(Pipeline._meta.get_field(name).verbose_name))  # type: ignore[union-attr]
-            yield label, _plain(run.definition[name])
+            field: Any = Pipeline._meta.get_field(name)
+            value = run.definition[name]
+            known = dict(field.flatchoices).get(value) if isinstance(value, str) else None
+            yield capfirst(str(field.verbose_name)), known or _plain(value)
 
 
 def _plain(value: Any) -> Any:

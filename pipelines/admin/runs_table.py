@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from pipelines.admin import cells
+from pipelines.admin.said import said
 from pipelines.models import PipelineRun
 
 
@@ -24,7 +25,7 @@ def runs_table(runs: Sequence[PipelineRun], *, named: bool = False) -> dict[str,
         names = [cells.link(cells.page_of(run.pipeline), cells.name(run.pipeline)) for run in runs]
         rows = [[name, *_line(run)] for name, run in zip(names, runs, strict=True)]
         return {"headers": [_("pipeline"), *headers], "rows": rows}
-    rows = [[*_line(run), cells.shortened(run.error_message, 90)] for run in runs]
+    rows = [[*_line(run), cells.shortened(said(run.error_message), 90)] for run in runs]
     return {"headers": [*headers, _("error")], "rows": rows}
 
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from pipelines.admin.said import said
 from pipelines.admin.verbs import Refused
 from pipelines.choices import Mode, Publish
 from pipelines.models import Connection, Pipeline
@@ -44,9 +45,9 @@ def compare(pipeline: Pipeline) -> reconcile.Counts:
             reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
         )
     except reconcile.ReconcileFailed as failed:
-        raise Refused(failed.sentence) from failed
+        raise Refused(said(failed.sentence)) from failed
     except WrongKey as error:
-        raise Refused(str(error)) from error
+        raise Refused(said(str(error))) from error
 
 
 def told(findings: preflight.Findings, values: Mapping[str, Any]) -> Iterator[str]:
@@ -58,7 +59,7 @@ def told(findings: preflight.Findings, values: Mapping[str, Any]) -> Iterator[st
             "method": Publish(str(findings.method)).label
         }
     if findings.promise:
-        yield findings.promise
+        yield said(findings.promise)
 
 
 def _definition(values: Mapping[str, Any]) -> Any:

@@ -7,9 +7,13 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
+from pipelines.admin import words
 from pipelines.admin.base import Admin
 from pipelines.admin.theme import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -24,6 +28,15 @@ admin.site.unregister(Group)
 _RIGHTS = ("is_active", "is_staff", "groups")
 
 
+class GroupFilter(admin.RelatedFieldListFilter):
+    """Groups under their words."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        """Key and word of each."""
+        found = super().field_choices(field, request, model_admin)
+        return [(key, words.group(name)) for key, name in found]
+
+
 @admin.register(User)
 class UserAdmin(UserPages, Admin):
     """An administrator manages users; only a superuser makes or touches superusers."""
@@ -32,7 +45,7 @@ class UserAdmin(UserPages, Admin):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "group_names", "is_active", "is_superuser", "last_login")
-    list_filter = ("is_active", "is_superuser", "groups")
+    list_filter = ("is_active", "is_superuser", ("groups", GroupFilter))
     add_fieldsets = (
         (None, {"fields": ("username", "usable_password", "password1", "password2")}),
         (_("Rights"), {"fields": ("is_staff", "groups")}),
@@ -52,7 +65,14 @@ class UserAdmin(UserPages, Admin):
     @admin.display(description=_("groups"))
     def group_names(self, user: User) -> str:
         """What they may, in a word or two."""
-        return ", ".join(group.name for group in user.groups.all())
+        return ", ".join(words.group(group.name) for group in user.groups.all())
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Groups under their words."""
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.name == "groups":
+            field.label_from_instance = words.group
+        return field
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Superusers also see who else is one."""
@@ -84,8 +104,25 @@ class UserAdmin(UserPages, Admin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Their API tokens go with users, and need no right of their own."""
-        deleted, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        found = super().get_deleted_objects(objs, request)
+        deleted, counts, lacking, protected = _without_links(User, *found)
         return deleted, counts, lacking - {AuthToken._meta.verbose_name}, protected
+
+
+def _without_links(
+    model: Any, deleted: list[Any], counts: dict[Any, int], *rest: Any
+) -> tuple[Any, ...]:
+    """Without the rows that only say who has what: they have English names, and no page."""
+    links = [field.remote_field.through._meta for field in model._meta.many_to_many]
+    names = {str(link.verbose_name_plural) for link in links}
+    beginnings = tuple(f"{capfirst(link.verbose_name)}:" for link in links)
+
+    def pruned(rows: list[Any]) -> list[Any]:
+        parts = (pruned(row) if isinstance(row, list) else row for row in rows)
+        return [part for part in parts if part and not str(part).startswith(beginnings)]
+
+    kept = {name: count for name, count in counts.items() if str(name) not in names}
+    return pruned(deleted), kept, *rest
 
 
 def _in_reach(request: HttpRequest, obj: User | None) -> bool:
@@ -95,3 +132,39 @@ def _in_reach(request: HttpRequest, obj: User | None) -> bool:
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, Admin):
     """The four groups come from the table of permissions."""
+
+    list_display = ("called", "name")
+    list_display_links = ("called",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        """The rights in words for who may only look."""
+        if self.has_change_permission(request, obj):
+            return [(None, {"fields": ("name", "permissions")})]
+        return [(None, {"fields": ("called", "rights")})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        """What is shown to who may only look."""
+        return () if self.has_change_permission(request, obj) else ("called", "rights")
+
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
+    ) -> Any:
+        """Rights in words."""
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        field.label_from_instance = words.permission
+        return field
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """The groups and nothing else."""
+        return _without_links(Group, *super().get_deleted_objects(objs, request))
+
+    @admin.display(description=_("group"), ordering="name")
+    def called(self, group: Group) -> str:
+        """Its word."""
+        return words.group(group.name)
+
+    @admin.display(description=_("rights"))
+    def rights(self, group: Group) -> SafeString:
+        """What its members may."""
+        rows = group.permissions.select_related("content_type")
+        return format_html_join("", "{}<br>", ((words.permission(row),) for row in rows))

@@ -1,8 +1,12 @@
-"""Words of the pages for what the lifecycle and the worker record in words of their own."""
+"""Words of the pages for what is recorded in words of its own: events, phases, names of rights."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import Permission
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from pipelines.permissions import ADMINISTRATOR, EDITOR, OPERATOR, VIEWER
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -37,3 +41,41 @@ PHASES: "dict[str, StrOrPromise]" = {
     "load": _("loading"),
     "publish": _("publishing"),
 }
+
+#: The modes in a word; `choices` explains them in a sentence.
+MODES: "dict[str, StrOrPromise]" = {"full": _("full"), "incremental": _("incremental")}
+
+_GROUPS: "dict[str, StrOrPromise]" = {
+    VIEWER: _("viewer"),
+    OPERATOR: _("operator"),
+    EDITOR: _("editor"),
+    ADMINISTRATOR: _("administrator"),
+}
+#: Models that have no page, and so no name of their own.
+_MODELS: "dict[str, StrOrPromise]" = {
+    "installation": _("installation"),
+    "pipelinestate": _("checkpoint"),
+    "runline": _("line of a run's log"),
+    "runsample": _("progress of a run"),
+}
+#: Django's four permissions of each model, by the beginning of their codenames.
+_RIGHTS: "dict[str, StrOrPromise]" = {
+    "add": _("may add"),
+    "change": _("may change"),
+    "delete": _("may delete"),
+    "view": _("may view"),
+}
+
+
+def group(name: Any) -> str:
+    """A group's name; those that people made are called as they called them."""
+    return str(_GROUPS.get(str(name), name))
+
+
+def permission(row: Permission) -> str:
+    """Which model it is of, and what it lets one do; stored in English, in Django's words."""
+    action = row.codename.partition("_")[0]
+    is_plain = row.codename == f"{action}_{row.content_type.model}"
+    known = _RIGHTS.get(action) if is_plain else None
+    model = _MODELS.get(row.content_type.model, row.content_type.name)
+    return f"{model}: {known or gettext(row.name)}"

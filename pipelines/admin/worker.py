@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from pipelines.admin import cells
 from pipelines.admin.base import ReadOnlyAdmin
@@ -74,7 +75,7 @@ class WorkerAdmin(ReadOnlyAdmin):
             return cells.badge(_("alive"), "success")
         return cells.badge(_("gone"), "default")
 
-    @admin.display(description=_("runs"))
+    @admin.display(description=pgettext_lazy("what a worker runs", "runs"))
     def running(self, worker: Worker) -> SafeString | str:
         """The pipeline that it holds."""
         held = [(cells.link(cells.page_of(row), row),) for row in worker.pipelines.all()]

@@ -7,7 +7,7 @@ and `status`, the pipeline's, where a move is refused.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import (
     PermissionDenied,
@@ -30,6 +30,9 @@ from pipelines.secrets import WrongKey
 from runner.preflight import Rejected
 from runner.reconcile import ReconcileFailed
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 logger = logging.getLogger("django.request")
 
 
@@ -39,13 +42,13 @@ class Problem:
 
     status: int
     code: str
-    detail: str
+    detail: "StrOrPromise"
     errors: Mapping[str, list[str]] | None = None
     at: str | None = None
 
     def body(self) -> dict[str, Any]:
         """What is sent as JSON."""
-        body: dict[str, Any] = {"detail": self.detail, "code": self.code}
+        body: dict[str, Any] = {"detail": str(self.detail), "code": self.code}
         if self.errors is not None:
             body["errors"] = dict(self.errors)
         if self.at is not None:
@@ -144,7 +147,7 @@ _SAYING_MORE = {
 SERVER_ERROR = Problem(
     status=500,
     code="server_error",
-    detail="Something went wrong on our side. The server's log says what.",
+    detail=gettext_lazy("Something went wrong on our side. The server's log says what."),
 )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
@@ -26,7 +27,7 @@ ORDERINGS = (
 
 def _one_of(choices: list[str]) -> dict[str, Any]:
     sentence = _("“%(value)s” is not one of the possible values: {choices}.")
-    return {"invalid_choice": str(sentence).format(choices=", ".join(choices))}
+    return {"invalid_choice": format_lazy(sentence, choices=", ".join(choices))}
 
 
 @extend_schema_field(OpenApiTypes.BOOL)

@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from pipelines.lifecycle.values import Claim, Superseded, TransitionRefused
 from pipelines.models import Pipeline, PipelineRun, RunEvent
 from pipelines.querysets import WAKE_CHANNEL
 from pipelines.states import Move, PipelineStatus, moves
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 
 def wake() -> None:
@@ -23,30 +27,27 @@ def wake() -> None:
 def refusal(pipeline: UUID, verb: str) -> TransitionRefused:
     """Why `verb` is refused now. Raises Pipeline.DoesNotExist."""
     row = Pipeline.objects.only("status", "enabled").get(pk=pipeline)
-    if verb == "run" and not row.enabled:
-        sentence = "The pipeline is disabled. Enable it, then run it."
-    else:
-        sentence = _REFUSALS.get((verb, row.status)) or _REFUSALS[verb, ""]
-    return TransitionRefused(status=row.status, verb=verb, sentence=sentence)
+    why = "disabled" if verb == "run" and not row.enabled else row.status
+    sentence = _REFUSALS.get((verb, why)) or _REFUSALS[verb, ""]
+    return TransitionRefused(status=row.status, verb=verb, sentence=str(sentence))
 
 
-_REFUSALS: dict[tuple[str, str], str] = {
-    ("run", "RUNNING"): "The pipeline is running already. Wait for the run to end, or pause it.",
-    ("run", ""): "The pipeline is being paused. Run it again when it is paused.",
-    ("pause", ""): "There is nothing to pause: no run is requested or running.",
-    ("cancel", ""): "There is nothing to cancel: no run is requested, running or paused.",
-    ("edit", ""): (
+_REFUSALS: "dict[tuple[str, str], StrOrPromise]" = {
+    ("run", "disabled"): _("The pipeline is disabled. Enable it, then run it."),
+    ("run", "RUNNING"): _("The pipeline is running already. Wait for the run to end, or pause it."),
+    ("run", ""): _("The pipeline is being paused. Run it again when it is paused."),
+    ("pause", ""): _("There is nothing to pause: no run is requested or running."),
+    ("cancel", ""): _("There is nothing to cancel: no run is requested, running or paused."),
+    ("edit", ""): _(
         "What defines the data (type, mode, query, table, connections, keys) cannot change while "
         "a run is requested or running. Pause or cancel it first."
     ),
-    (
-        "reset",
-        "",
-    ): "The checkpoint cannot be reset while a run is active. Pause or cancel it first.",
-    (
-        "delete",
-        "",
-    ): "The pipeline cannot be deleted while a run is active. Pause or cancel it first.",
+    ("reset", ""): _(
+        "The checkpoint cannot be reset while a run is active. Pause or cancel it first."
+    ),
+    ("delete", ""): _(
+        "The pipeline cannot be deleted while a run is active. Pause or cancel it first."
+    ),
 }
 
 

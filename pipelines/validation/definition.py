@@ -113,7 +113,7 @@ def _target_table(values: Mapping[str, Any]) -> Iterator[Finding]:
     try:
         table = TableName.parse(values["target_table"] or "")
     except BadName as error:
-        yield "target_table", str(error)
+        yield "target_table", _(error.sentence) % error.facts
         return
     if sentence := forbidden(table.schema, connection):
         yield "target_table", sentence

@@ -20,7 +20,8 @@ def used_by_sentence(connection: Connection, what: str) -> str:
     names = list(pipelines_of(connection).values_list("name", flat=True)[:4])
     if not names:
         return ""
-    shown = ", ".join(f"“{name}”" for name in names[:3]) + (", …" if names[3:] else "")
+    quoted = [_("“%(name)s”") % {"name": name} for name in names[:3]]
+    shown = ", ".join([*quoted, "…"] if names[3:] else quoted)
     sentence = _(
         "Pipelines use this connection (%(names)s). Point them to another one, then %(what)s."
     )

@@ -173,18 +173,17 @@ def _refusal(error: psycopg.Error, query: str = "") -> Rejected:
     if error.sqlstate in {"42P02", "42P18"} and "parameter" in message:
         return Rejected({FIELD: [_PARAMETERS]})
     hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
-    where = _position(error, query)
-    return Rejected({FIELD: [f"PostgreSQL says: {message}{where}.{hint}"]})
+    return Rejected({FIELD: [_quoted(message, error, query) + hint]})
 
 
-def _position(error: psycopg.Error, query: str) -> str:
-    """Line and column (from 1) of the place that PostgreSQL points at."""
+def _quoted(message: str, error: psycopg.Error, query: str) -> str:
+    """What PostgreSQL says, with line and column (from 1) of the place that it points at."""
     if not query or not error.diag.statement_position:
-        return ""
+        return f"PostgreSQL says: {message}."
     before = query[: int(error.diag.statement_position) - 1]
     line = before.count("\n") + 1
     column = len(before) - (before.rfind("\n") + 1) + 1
-    return f" (line {line}, column {column})"
+    return f"PostgreSQL says: {message} (line {line}, column {column})."
 
 
 def looks_empty(query: str) -> bool:

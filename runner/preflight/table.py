@@ -71,12 +71,12 @@ def check_allowed(definition: Definition) -> None:
     """The connection's list may have changed since the pipeline was stored. Raises Rejected."""
     schema, target = definition.target_table.schema, definition.target
     if schema not in target.target_schemas:
-        allowed = ", ".join(target.target_schemas) or "none"
+        allowed = f"Allowed: {', '.join(target.target_schemas)}."
         raise Rejected(
             {
                 FIELD: [
                     f"Pipelines may not write to the schema “{schema}” of the connection "
-                    f"“{target.name}”. Allowed: {allowed}."
+                    f"“{target.name}”. {allowed if target.target_schemas else _NONE_ALLOWED}"
                 ]
             }
         )
@@ -221,6 +221,7 @@ def _columns(session: Session, oid: int) -> tuple[Column, ...]:
     )
 
 
+_NONE_ALLOWED = "Its list of schemas is empty."
 _MERGE_NEEDS_KEY = (
     "Merge needs to know which rows are the same: name key columns, or give the table a primary "
     "key."

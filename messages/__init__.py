@@ -1,0 +1,1 @@
+"""Keeps the Russian catalogue: what is said in code and templates goes into locale/ru."""
