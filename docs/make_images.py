@@ -1,9 +1,18 @@
-"""Takes pictures of a running demo: `python docs/make_images.py ADDRESS PASSWORD`."""
+"""Takes the README's pictures of a running demo: `python docs/make_images.py ADDRESS PASSWORD`.
 
+The demo should be a fresh one. A few pipelines are added to it for the pictures, one that fails
+and one that is at work, and taken away again.
+"""
+
+import base64
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
 CHROMIUM = Path("/usr/bin/chromium")
@@ -14,29 +23,120 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+WIDE = {"width": 1360, "height": 850}
+PHONE = {"width": 390, "height": 844}
+_SLOW = (
+    "SELECT n AS id, md5(n::text) AS word, pg_sleep(0.002) IS NULL AS slept\n"
+    "FROM generate_series(1, 60000) AS n"
+)
+_FAILS = "SELECT id, title, rating / (rating - rating) AS share\nFROM content.film_work"
+
+
+class Api:
+    """The demo's API, as its administrator."""
+
+    def __init__(self, playwright: Playwright, address: str, password: str) -> None:
+        basic = base64.b64encode(f"admin:{password}".encode()).decode()
+        self._root = f"{address}/api/v1"
+        self._session = playwright.request.new_context(
+            extra_http_headers={"Authorization": f"Basic {basic}"}
+        )
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON, None when it has none."""
+        answer = self._session.fetch(self._root + path, method=method, data=body)
+        if not answer.ok:
+            raise SystemExit(f"{method} {path}: {answer.status} {answer.text()}")
+        return answer.json() if answer.body() else None
+
+    def made(self, name: str, query: str, **fields: Any) -> str:
+        """The id of a new pipeline of this query, full unless told otherwise."""
+        definition = {"name": name, "source_query": query, "target_table": f"analytics.{name}"}
+        made = self.ask("POST", "/pipelines", {"mode": "full", **definition, **fields})
+        return str(made["id"])
+
+    def until(self, key: str, *statuses: str) -> None:
+        """Wait for the pipeline to stand so."""
+        for _attempt in range(300):
+            if self.ask("GET", f"/pipelines/{key}/status")["status"] in statuses:
+                return
+            time.sleep(0.2)
+        raise SystemExit(f"The pipeline {key} does not become {' or '.join(statuses)}.")
+
+
+@contextmanager
+def shown(api: Api) -> Iterator[dict[str, str]]:
+    """The ids of pipelines worth a picture, by name."""
+    ids = {row["name"]: str(row["id"]) for row in api.ask("GET", "/pipelines")}
+    for name in ("film_dim_full", "film_rating_agg_incremental", "flights_incremental"):
+        for _again in range(6):
+            api.ask("POST", f"/pipelines/{ids[name]}/run")
+            api.until(ids[name], "IDLE")
+    ids["film_shares"] = api.made("film_shares", _FAILS)
+    api.ask("POST", f"/pipelines/{ids['film_shares']}/run")
+    api.until(ids["film_shares"], "FAILED")
+    ids["words"] = api.made(
+        "words", _SLOW, mode="incremental", incremental_key="id", key_columns=["id"], batch_size=500
+    )
+    api.ask("POST", f"/pipelines/{ids['words']}/run")
+    api.until(ids["words"], "RUNNING")
+    time.sleep(12)  # some batches
+    yield ids
+    api.ask("POST", f"/pipelines/{ids['words']}/cancel")
+    api.until(ids["words"], "IDLE")
+    for name in ("words", "film_shares"):
+        api.ask("DELETE", f"/pipelines/{ids[name]}")
 
 
 def main() -> None:
-    """Sign in, then one picture per page."""
+    """One picture after the other."""
     address, password = sys.argv[1:3]
     IMAGES.mkdir(exist_ok=True)
     executable = str(CHROMIUM) if CHROMIUM.exists() else None
-    with sync_playwright() as playwright:
+    with ExitStack() as stack:
+        playwright = stack.enter_context(sync_playwright())
+        api = Api(playwright, address, password)
+        ids = stack.enter_context(shown(api))
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1440, "height": 600}, locale="en-GB")
-        _sign_in(page, address, password)
-        page.goto(f"{address}/admin/pipelines/pipeline/")
-        page.wait_for_load_state("networkidle")
-        page.screenshot(path=IMAGES / "pipelines.png")
+        pipelines = f"{address}/admin/pipelines/pipeline/"
+        failed = api.ask("GET", f"/pipelines/{ids['film_shares']}/runs")[0]["id"]
+
+        page = signed_in(browser, address, password)
+        take(page, f"{address}/admin/", "overview")
+        take(page, pipelines, "pipelines")
+        take(page, f"{pipelines}{ids['words']}/change/", "pipeline")
+        page.goto(f"{pipelines}{ids['flights_incremental']}/change/#definition")
+        page.get_by_role("button", name="Preview").click()
+        page.locator("#etl-answer section, #etl-answer h2").first.wait_for()
+        page.screenshot(path=IMAGES / "preview.png", full_page=True)
+
+        dark = signed_in(browser, address, password, color_scheme="dark")
+        take(dark, f"{address}/admin/pipelines/pipelinerun/{failed}/change/", "run-dark")
+
+        russian = signed_in(browser, address, password, locale="ru-RU")
+        take(russian, f"{address}/admin/", "overview-ru")
+
+        phone = signed_in(browser, address, password, viewport=PHONE)
+        take(phone, f"{pipelines}{ids['words']}/change/", "phone")
         browser.close()
 
 
-def _sign_in(page: Page, address: str, password: str) -> None:
+def take(page: Page, url: str, name: str) -> None:
+    """A picture of what the window shows."""
+    page.goto(url)
+    page.wait_for_timeout(1500)  # charts are drawn
+    page.screenshot(path=IMAGES / f"{name}.png")
+
+
+def signed_in(browser: Browser, address: str, password: str, **looks: Any) -> Page:
+    """A tab of the administrator."""
+    page = browser.new_page(**{"viewport": WIDE, "locale": "en-GB", **looks})
     page.goto(f"{address}/admin/login/")
     page.fill("input[name=username]", "admin")
     page.fill("input[name=password]", password)
     page.click("button[type=submit]")
     page.wait_for_url(f"{address}/admin/")
+    return page
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ class Admin(AskingAdmin):
     table: Mapping[str, str] | None = None
     #: What the list says while there is no row at all.
     nothing_yet: "StrOrPromise" = ""
+    #: The part of a row's page where people go on after saving; a browser would keep the old one.
+    landing = ""
     actions: Sequence[Any] = ("delete_selected",)
     list_per_page = 50
     warn_unsaved_form = True
@@ -89,7 +91,7 @@ class Admin(AskingAdmin):
 
     def _page_or_list(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         if self.has_view_permission(request, obj):
-            return HttpResponseRedirect(self.address("change", obj))
+            return HttpResponseRedirect(self.address("change", obj) + self.landing)
         return super().response_post_save_change(request, obj)
 
     # Deleting: a model's pages say what `delete_model` refuses, and what may be known before.

@@ -49,6 +49,7 @@ class PipelineAdmin(RestoringAdmin):
     verbs = VERBS
     nothing_yet = _("A pipeline is a query, and the table that holds its result.")
     form = PipelineForm
+    landing = "#general"
     list_before_template = "admin/pipelines/pipeline/list_watch.html"
     readonly_preprocess_fields = {"source_query": cells.code}
     search_fields = ("name", "description", "target_table")

@@ -60,7 +60,7 @@ class PipelineForm(PipelineModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["version"].initial = self._stored_version()
-        if self._is_locked():
+        if not self.instance._state.adding:
             self._lock()
 
     def clean(self) -> dict[str, Any]:
@@ -81,12 +81,15 @@ class PipelineForm(PipelineModelForm):
         return not self.instance._state.adding and not is_editable(self.instance.status)
 
     def _lock(self) -> None:
-        """Disable what defines the data, unless a page from before the run was asked sends it.
+        """Disable what defines the data where it cannot change, and where a page that was shown
+        while it could not sends nothing of it: that stays as it is stored.
 
-        That page's changes are refused with a sentence; a disabled field would swallow them.
+        A page from before the run was asked sends all of it; its changes are refused with a
+        sentence, and a disabled field would swallow them.
         """
         for name in DATA_FIELDS:
-            if name in self.fields and self.add_prefix(name) not in self.data:
+            is_sent = self.add_prefix(name) in self.data
+            if name in self.fields and not is_sent and (self.is_bound or self._is_locked()):
                 self.fields[name].disabled = True
 
     def _refuse_locked(self) -> None:

@@ -10,7 +10,7 @@ from pipelines import lifecycle
 from pipelines.admin import servers
 from pipelines.admin.pipeline import PipelineAdmin
 from pipelines.choices import Trigger
-from pipelines.definition import FIELDS
+from pipelines.definition import DATA_FIELDS, FIELDS
 from pipelines.models import Pipeline
 from runner.plan import Column, Method
 from runner.preflight import Findings, Rejected
@@ -458,3 +458,21 @@ def test_the_sentence_for_a_table_without_key_names_none():
         told[0]
         == "The table analytics.x does not exist yet: the first run makes it, with 1 column."
     )
+
+
+# A page that was shown while a run kept its fields from being changed.
+
+
+def test_what_a_page_could_not_send_stays_as_it_is(db):
+    pipeline = PipelineFactory(description="old")
+    client = person("editor")
+    sent = posted(client, pipeline, description="new")
+    for name in DATA_FIELDS:
+        sent.pop(name, None)
+
+    response = client.post(page(pipeline), sent, follow=True)
+
+    assert "changed successfully" in said(response)[0]
+    stored = Pipeline.objects.get(pk=pipeline.pk)
+    assert stored.description == "new"
+    assert all(getattr(stored, name) == getattr(pipeline, name) for name in DATA_FIELDS)

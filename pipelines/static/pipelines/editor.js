@@ -26,10 +26,12 @@ window.addEventListener("load", () => {
     editor.renderer.setScrollMargin(6, 6);
     new ResizeObserver(() => editor.resize()).observe(widget);
     if (label) label.addEventListener("click", () => editor.focus());
-    if (field.disabled) {
-      editor.setReadOnly(true);
-      widget.classList.add("etl-locked");
-    }
+    const followLock = () => {
+      editor.setReadOnly(field.disabled);
+      widget.classList.toggle("etl-locked", field.disabled);
+    };
+    followLock();
+    new MutationObserver(followLock).observe(field, { attributes: true, attributeFilter: ["disabled"] });
 
     // The page warns of what is not stored yet when a field tells of its input.
     editor.session.on("change", () => field.dispatchEvent(new Event("input", { bubbles: true })));
@@ -59,4 +61,11 @@ window.addEventListener("load", () => {
     })));
     if (found.length) editor.gotoLine(Number(found[0].at[1]), found[0].at[2] - 1);
   }
+});
+
+// What a run kept from being changed can be changed when the panel says that it has ended.
+document.addEventListener("htmx:afterSettle", () => {
+  const panel = document.getElementById("etl-live");
+  if (!panel || "locked" in panel.dataset) return;
+  for (const field of document.querySelectorAll("#pipeline_form :disabled")) field.disabled = false;
 });
