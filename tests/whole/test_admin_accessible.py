@@ -77,8 +77,8 @@ def findings(tab: Page, where: str) -> Iterator[str]:
         )
         yield from (f"{look}: {found}" for found in _violations(tab, rules))
         yield from (f"{look}: too wide: {found}" for found in tab.evaluate(_BEYOND))
-    tab.keyboard.press("Tab")  # a browser shows the focus to who uses the keyboard
-    yield from (f"{where}: {found}" for found in tab.evaluate(_UNREACHED))
+        tab.keyboard.press("Tab")  # a browser shows the focus to who uses the keyboard
+        yield from (f"{look}: {found}" for found in tab.evaluate(_UNREACHED))
 
 
 def _violations(tab: Page, rules: list[str] | None) -> Iterator[str]:
