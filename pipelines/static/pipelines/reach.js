@@ -25,9 +25,19 @@
     }
   };
 
+  // What the keyboard has opened last; Escape, which closes it, leads back there.
+  let opener = null;
+
   document.addEventListener("keydown", (event) => {
-    const isPressed = event.key === "Enter" || event.key === " ";
-    if (!isPressed || !event.target.matches("[role=button]:not(button, a[href])")) return;
+    if (event.key === "Escape" && opener?.isConnected) {
+      const back = opener;
+      opener = null;
+      setTimeout(() => back.focus());
+    }
+    if (event.key !== "Enter" && event.key !== " ") return;
+    const opens = event.target.matches("[role=button], [aria-expanded]");
+    if (opens && !event.target.closest("[x-show]")) opener = event.target;
+    if (!event.target.matches("[role=button]:not(button, a[href])")) return;
     event.preventDefault();
     event.target.click();
   });
