@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.models import Permission
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from pipelines.permissions import ADMINISTRATOR, EDITOR, OPERATOR, VIEWER
 
@@ -23,7 +24,7 @@ EVENTS: "dict[str, StrOrPromise]" = {
     "pause unclaimed": _("Paused before a worker took it"),
     "rescue": _("Taken over from a lost worker"),
     "rescue paused": _("Paused; its worker was lost"),
-    "finish": _("Finished"),
+    "finish": pgettext_lazy("an event", "Finished"),
     "cancelled": _("Cancelled by the worker"),
     "paused": _("Paused"),
     "fail": _("Failed"),
