@@ -26,6 +26,16 @@ _THEIRS = ("unfold", "simple_history")
 _NOT_OURS = {"import_export", "guardian", "constance", "location_field", "inlines", "tests"}
 #: Packages that bring Russian: what they have translated needs none of ours.
 _TRANSLATED = ("django", "rest_framework", "django_filters")
+#: What Django says in Russian in the masculine only, whatever the thing is.
+_RETOLD = (
+    "The {name} “{obj}” was added successfully.",
+    "The {name} “{obj}” was changed successfully.",
+    "The %(name)s “%(obj)s” was deleted successfully.",
+    "Change %s",
+    "Select %s to change",
+    "Select %s to view",
+    "View %s",
+)
 _KEYWORDS = DEFAULT_KEYWORDS | {
     "gettext_lazy": None,
     "gettext_noop": None,
@@ -50,6 +60,7 @@ def messages() -> Iterator[Message]:
         yield from _in_folder(ROOT / folder, folder)
     yield from _in_folder(ROOT / _TEMPLATES, _TEMPLATES)
     yield from _stored()
+    yield from (Message(text, None, "django") for text in _RETOLD)
     known = _known()
     for package in _THEIRS:
         for message in _in_folder(_home(package), package):

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -105,15 +106,14 @@ class UserAdmin(UserPages, Admin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Their API tokens go with users, and need no right of their own."""
         found = super().get_deleted_objects(objs, request)
-        deleted, counts, lacking, protected = _without_links(User, *found)
+        deleted, counts, lacking, protected = _without_links(*found)
         return deleted, counts, lacking - {AuthToken._meta.verbose_name}, protected
 
 
-def _without_links(
-    model: Any, deleted: list[Any], counts: dict[Any, int], *rest: Any
-) -> tuple[Any, ...]:
+def _without_links(deleted: list[Any], counts: dict[Any, int], *rest: Any) -> tuple[Any, ...]:
     """Without the rows that only say who has what: they have English names, and no page."""
-    links = [field.remote_field.through._meta for field in model._meta.many_to_many]
+    models = apps.get_models(include_auto_created=True)
+    links = [model._meta for model in models if model._meta.auto_created]
     names = {str(link.verbose_name_plural) for link in links}
     beginnings = tuple(f"{capfirst(link.verbose_name)}:" for link in links)
 
@@ -156,7 +156,7 @@ class GroupAdmin(DjangoGroupAdmin, Admin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """The groups and nothing else."""
-        return _without_links(Group, *super().get_deleted_objects(objs, request))
+        return _without_links(*super().get_deleted_objects(objs, request))
 
     @admin.display(description=_("group"), ordering="name")
     def called(self, group: Group) -> str:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import Permission
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from pipelines.permissions import ADMINISTRATOR, EDITOR, OPERATOR, VIEWER
@@ -23,7 +23,7 @@ EVENTS: "dict[str, StrOrPromise]" = {
     "pause unclaimed": _("Paused before a worker took it"),
     "rescue": _("Taken over from a lost worker"),
     "rescue paused": _("Paused; its worker was lost"),
-    "finish": _("Finished"),
+    "finish": pgettext_lazy("an event", "Finished"),
     "cancelled": _("Cancelled by the worker"),
     "paused": _("Paused"),
     "fail": _("Failed"),

@@ -509,7 +509,7 @@ def test_saving_says_in_russian_what_the_next_run_will_do(db, target):
     html = answer.content.decode()
     assert "первый запуск создаст её" in html
     assert "Поздние коммиты ловятся только повторным чтением" in html
-    assert english(html, client.user.username, "film_dim") == []
+    assert english(html, client.user.username, "film_dim", "pg_read_all_stats") == []
 
 
 def test_a_viewer_without_rights_and_a_missing_row_are_told_so_in_russian(db):
