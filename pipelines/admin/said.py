@@ -21,6 +21,8 @@ _PLACEHOLDER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 _NUMBER = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+\.\d+")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _LIST = "; "
+#: Placeholders of PostgreSQL's own words.
+_QUOTED = {"message", "message_primary"}
 #: An error message is a few hundred characters; nothing of ours is longer than this.
 _MOST_CHARACTERS = 20_000
 #: A phrase in a phrase in a sentence.
@@ -123,8 +125,8 @@ def _filled(
     for before, name, value in zip(template.pieces, template.names, values, strict=False):
         if name in template.are_numbers or _THOUSANDS.fullmatch(value):
             shown[name] = _number(value)
-        elif before.endswith("“") or depth >= _DEEPEST:
-            shown[name] = value  # a name
+        elif before.endswith("“") or name in _QUOTED or depth >= _DEEPEST:
+            shown[name] = value  # a name, or what a server said
         else:
             shown[name] = _phrase(value, templates, depth + 1)
     return _PLACEHOLDER.sub(lambda match: shown.get(match[1], ""), template.translation)
