@@ -6,36 +6,41 @@ from django.db.models import Count
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
-from pipelines.admin import cells
+from pipelines.admin import cells, failing
 from pipelines.admin.charts import day_chart
-from pipelines.admin.overview import at_work, overdue
+from pipelines.admin.overview import at_work, overdue, workers
 from pipelines.admin.runs_table import runs_table
-from pipelines.admin.said import said
-from pipelines.admin.worker import alive
-from pipelines.models import Connection, Pipeline, PipelineRun
+from pipelines.models import Connection, Pipeline, PipelineRun, Worker
 from pipelines.permissions import may
-from pipelines.states import BADGES, PipelineStatus, RunStatus
+from pipelines.states import BADGES, BUSY, PipelineStatus
 
 _LAST_RUNS = 10
 
 
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The first page's context: how many stand where, what ran last, what failed last."""
+    """The first page's context: how many stand where, what fails and why, what runs and where.
+
+    What the page asks for again while something is going on comes without the chart, which stays.
+    """
     context["title"] = _("Overview")
     if not may(request.user, "view"):
         return context
     counts = _counts()
     has_pipelines = any(count["count"] for count in counts)
+    is_update = request.headers.get("HX-Request") == "true"
     return {
         **context,
         "counts": counts,
         "has_pipelines": has_pipelines,
         "first_steps": None if has_pipelines else _first_steps(request),
-        "workers": alive().count(),
-        "workers_url": reverse("admin:pipelines_worker_changelist"),
+        "is_busy": any(count["count"] for count in counts if count["status"] in BUSY),
+        "failing": failing.panel(request),
         **(_runs() if may(request.user, "view runs") else {}),
+        **(day_chart() if may(request.user, "view runs") and not is_update else {}),
     }
 
 
@@ -45,7 +50,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "items": [
                 _item(_("Overview"), "space_dashboard", "index", None),
-                _item(_("Pipelines"), "conversion_path", "pipelines_pipeline_changelist", "view"),
+                _item(_("Pipelines"), "conversion_path", "pipelines_pipeline_changelist", "view")
+                | _failing_badge(request),
                 _item(_("Runs"), "history", "pipelines_pipelinerun_changelist", "view runs"),
                 _item(
                     _("Connections"),
@@ -83,6 +89,22 @@ def _item(title: Any, icon: str, page: str, verb: str | None) -> dict[str, Any]:
     }
 
 
+def _failing_badge(request: HttpRequest) -> dict[str, Any]:
+    """How many pipelines fail, beside their list. Hidden while it is empty; there all the same,
+    so that the first page can bring it up to date."""
+    if not may(request.user, "view"):
+        return {}
+    count = failing.how_many()
+    sentence = ngettext("%(count)d pipeline is failing", "%(count)d pipelines are failing", count)
+    shown = format_html(
+        '<span title="{0}"><span aria-hidden="true">{1}</span>'
+        '<span class="etl-spoken">{0}</span></span>',
+        sentence % {"count": count},
+        count,
+    )
+    return {"badge": format_html('<span id="etl-failing">{}</span>', shown if count else "")}
+
+
 def _page(title: Any, icon: str, page: str, permission: str) -> dict[str, Any]:
     return {
         "title": title,
@@ -97,6 +119,7 @@ def _counts() -> list[dict[str, Any]]:
     page = cells.list_of(Pipeline)
     return [
         {
+            "status": status,
             "label": status.label,
             "count": found.get(status.value, 0),
             "colour": BADGES[status],
@@ -110,26 +133,16 @@ def _runs() -> dict[str, Any]:
     rows = PipelineRun.objects.select_related("pipeline").defer(
         "definition", "pipeline__source_query"
     )
-    page = cells.list_of(PipelineRun)
     return {
-        **day_chart(),
         "overdue": [
             {"pipeline": row, "url": cells.page_of(row), "since": cells.moment(row.last_success)}
             for row in overdue()
         ],
         "at_work": at_work(),
         "last_runs": runs_table(list(rows.order_by("-started_at", "-id")[:_LAST_RUNS]), named=True),
-        "failed_runs": [
-            {
-                "run": run,
-                "url": cells.page_of(run),
-                "at": cells.moment(run.finished_at),
-                "error": said(run.error_message),
-            }
-            for run in rows.filter(status=RunStatus.FAILED).order_by("-started_at")[:5]
-        ],
-        "runs_url": page,
-        "failed_url": f"{page}?status__exact={RunStatus.FAILED}",
+        "runs_url": cells.list_of(PipelineRun),
+        **workers(),
+        "workers_url": cells.list_of(Worker),
     }
 
 

@@ -117,13 +117,15 @@ class AskingAdmin(ThemedAdmin):
         return TemplateResponse(request, verb.question, context)
 
     def _came_from(self, request: HttpRequest, row: Any) -> str:
-        """The list with its filters when the button was pressed there, else the row's page."""
+        """The list with its filters, or the first page, when the button was pressed there; else
+        the row's page."""
         referer = request.headers.get("Referer", "")
         is_ours = url_has_allowed_host_and_scheme(
             referer, {request.get_host()}, require_https=request.is_secure()
         )
         parts = urlsplit(referer)
-        if is_ours and parts.path == self.list_address():
+        homes = (self.list_address(), reverse(f"{self.admin_site.name}:index"))
+        if is_ours and parts.path in homes:
             return parts._replace(scheme="", netloc="", fragment="").geturl()
         return self.address("change", row)
 

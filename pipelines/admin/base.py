@@ -10,11 +10,11 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from pipelines.admin.asking import AskingAdmin
 from pipelines.admin.fields import CommaList, Lines
-from pipelines.admin.theme import Textarea, TextInput
+from pipelines.admin.theme import Textarea, TextInput, tick_box
 from pipelines.admin.verbs import Refused
 from pipelines.permissions import may
 
@@ -35,7 +35,7 @@ class Admin(AskingAdmin):
     #: The part of a row's page where people go on after saving; a browser would keep the old one.
     landing = ""
     actions: Sequence[Any] = ("delete_selected",)
-    list_per_page = 50
+    list_per_page = 25
     warn_unsaved_form = True
     formfield_overrides = {
         ArrayField: {"form_class": CommaList, "widget": TextInput, "show_hidden_initial": False},
@@ -71,6 +71,13 @@ class Admin(AskingAdmin):
     def _may(self, request: HttpRequest, what: str) -> bool:
         verb = (self.table or {}).get(what)
         return verb is not None and may(request.user, verb)
+
+    # The list.
+
+    @admin.display(description=gettext_lazy("Select record"))
+    def action_checkbox(self, obj: Any) -> str:
+        """The box that selects a row for an action."""
+        return tick_box(obj, gettext("Select this object for an action - {}").format(obj))
 
     # Saving: people land on the row's own page, where the next step is, so one button is enough.
 

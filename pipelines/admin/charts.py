@@ -127,17 +127,16 @@ def day_chart(now: datetime | None = None) -> dict[str, Any]:
     """Runs of the last 24 hours by the hour of their start, and the rows that they wrote."""
     hours = _hours_until(now or timezone.now())
     first = hours[0]
-    counted = {
-        (row["hour"], row["status"]): row["runs"]
-        for row in PipelineRun.objects.filter(started_at__gte=first)
+    found = list(
+        PipelineRun.objects.filter(started_at__gte=first)
         .order_by()
         .annotate(hour=_hour_since(first))
         .values("hour", "status")
-        .annotate(runs=Count("pk"))
-    }
-    if not counted:
+        .annotate(runs=Count("pk"), rows=Sum("rows_written"))
+    )
+    if not found:
         return {}
-    rows = PipelineRun.objects.filter(started_at__gte=first).aggregate(rows=Sum("rows_written"))
+    counted = {(row["hour"], row["status"]): row["runs"] for row in found}
     data = {
         "labels": _labels(hours),
         "datasets": [
@@ -160,7 +159,7 @@ def day_chart(now: datetime | None = None) -> dict[str, Any]:
         "day_chart": json.dumps(data),
         "day_options": json.dumps(options),
         "day_runs": sum(counted.values()),
-        "day_rows": cells.number(rows["rows"] or 0),
+        "day_rows": cells.number(sum(row["rows"] for row in found)),
     }
 
 

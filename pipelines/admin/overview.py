@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from django.db.models import OuterRef, Prefetch, Subquery
+
 from pipelines.admin import cells
+from pipelines.admin.worker import alive
 from pipelines.models import Pipeline, PipelineRun
 from pipelines.states import RunStatus
 
 #: A pipeline is overdue after so many times its usual gap between two successes.
 TIMES = 3
 _MOST = 5
+_MOST_WORKERS = 10
 #: With fewer successes nothing is usual.
 _LEAST_SUCCESSES = 4
 
@@ -50,3 +54,36 @@ def at_work() -> list[dict[str, Any]]:
         }
         for run in runs.defer("definition").order_by("started_at")[:_MOST]
     ]
+
+
+def workers() -> dict[str, Any]:
+    """The workers that are alive, with what each is doing, and whether there are more of them."""
+    running = PipelineRun.objects.filter(pipeline=OuterRef("pk"), status=RunStatus.RUNNING)
+    held = Pipeline.objects.only("name", "worker").annotate(
+        since=Subquery(running.values("started_at")[:1])
+    )
+    found = list(
+        alive()
+        .prefetch_related(Prefetch("pipelines", queryset=held.order_by("name"), to_attr="held"))
+        .order_by("label", "pid")[: _MOST_WORKERS + 1]
+    )
+    return {
+        "workers": [_worker(row) for row in found[:_MOST_WORKERS]],
+        "has_more_workers": len(found) > _MOST_WORKERS,
+    }
+
+
+def _worker(worker: Any) -> dict[str, Any]:
+    return {
+        "worker": worker,
+        "url": cells.page_of(worker),
+        "seen": cells.moment(worker.last_seen_at),
+        "held": [
+            {
+                "pipeline": row,
+                "url": cells.page_of(row),
+                "time": cells.duration(row.since, None) if row.since else "",
+            }
+            for row in worker.held
+        ],
+    }

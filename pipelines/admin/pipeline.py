@@ -25,6 +25,7 @@ from pipelines.admin import (
     preview,
     servers,
 )
+from pipelines.admin.failing import FailingFilter
 from pipelines.admin.history import latest_changes
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
@@ -56,6 +57,7 @@ class PipelineAdmin(RestoringAdmin):
     search_help_text = _("Name, description or target table")
     list_filter = (
         "status",
+        FailingFilter,
         "enabled",
         "mode",
         "type",
@@ -129,7 +131,7 @@ class PipelineAdmin(RestoringAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The columns; the last one has the row's next verb where this person may ask it."""
-        shown = ["called", "standing", "mode_word", "target", "last_run", "rows", "enabled"]
+        shown = ["called", "standing", "mode_word", "target", "last_run", "rows"]
         if not any(may(request.user, verb.permission) for verb in NEXT.values()):
             return shown
         return [*shown, self._next_column(request)]
@@ -137,6 +139,9 @@ class PipelineAdmin(RestoringAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The list; the rows that it shows are what the page asks about again."""
         found: Any = super().get_changelist_instance(request)
+        # Read here once; the template goes over the same rows.
+        found.result_list = list(found.result_list)
+        pipeline_list.with_results(found.result_list, is_link=may(request.user, "view runs"))
         found.watch_url = self._watch_url([row.pk for row in found.result_list])
         return found
 
@@ -153,6 +158,7 @@ class PipelineAdmin(RestoringAdmin):
             raise PermissionDenied
         keys = pipeline_list.keys_of(request.GET.get("of", ""))
         rows = list(self.get_queryset(request).filter(pk__in=keys))
+        pipeline_list.with_results(rows, is_link=may(request.user, "view runs"))
         context = {
             "cells": [
                 {"id": pipeline_list.place(column, row), "content": content}
@@ -166,7 +172,7 @@ class PipelineAdmin(RestoringAdmin):
     def _moving(self, request: HttpRequest, pipeline: Any) -> dict[str, Any]:
         """The contents of the cells that change while a run goes on."""
         return {
-            "standing": cells.pipeline_badge(pipeline.status),
+            "standing": pipeline_list.standing(pipeline),
             "last_run": pipeline_list.last_run(pipeline),
             "rows": cells.number(pipeline.last_run_rows_written),
             "next": self._next(request, pipeline),
@@ -192,8 +198,7 @@ class PipelineAdmin(RestoringAdmin):
     @admin.display(description=_("status"), ordering="status")
     def standing(self, pipeline: Pipeline) -> SafeString:
         """Where it stands."""
-        badge = cells.pipeline_badge(pipeline.status)
-        return pipeline_list.placed("standing", pipeline, badge)
+        return pipeline_list.placed("standing", pipeline, pipeline_list.standing(pipeline))
 
     @admin.display(description=_("mode"), ordering="mode")
     def mode_word(self, pipeline: Pipeline) -> "StrOrPromise":

@@ -1,16 +1,18 @@
 """The cells of the list of pipelines that move while it is looked at; the list is in `pipeline`."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
-from pipelines.admin import cells
+from pipelines.admin import cells, strip
 from pipelines.admin.said import said
 from pipelines.models import Pipeline
 
-#: As many rows as a page of the list has.
+#: A page of the list has no more rows; with all of them shown, an address could not name them.
 MOST_WATCHED = 50
 
 
@@ -24,14 +26,32 @@ def placed(column: str, pipeline: Pipeline, content: Any) -> SafeString:
     return format_html('<div id="{}">{}</div>', place(column, pipeline), content)
 
 
+def standing(pipeline: Pipeline) -> SafeString:
+    """Its status, and whether it may be run at all."""
+    badge = cells.pipeline_badge(pipeline.status)
+    if pipeline.enabled:
+        return badge
+    return format_html('{}<span class="etl-under">{}</span>', badge, _("disabled"))
+
+
+def with_results(rows: Sequence[Any], *, is_link: bool) -> None:
+    """Give each of these rows, of one page, its strip of the last results."""
+    results = strip.last_results([row.pk for row in rows])
+    for row in rows:
+        row.strip = strip.strip(row, results.get(row.pk, []), is_link=is_link)
+
+
 def last_run(pipeline: Any) -> SafeString | str:
-    """Its result, when it began and how long it took, or has taken until now."""
+    """Its result, when it began and how long it took, or has taken until now; and the results
+    before it."""
     if pipeline.last_run_id is None:
         return cells.EMPTY
     return format_html(
-        '<span title="{}">{}</span><span class="etl-under">{}, {}</span>',
+        '<div class="etl-last"><span title="{}">{}</span>{}</div>'
+        '<span class="etl-under">{}, {}</span>',
         said(pipeline.last_run_error),
         cells.run_badge(pipeline.last_run_status),
+        getattr(pipeline, "strip", ""),
         cells.moment(pipeline.last_run_started_at),
         cells.duration(pipeline.last_run_started_at, pipeline.last_run_finished_at),
     )
@@ -40,7 +60,9 @@ def last_run(pipeline: Any) -> SafeString | str:
 def button(pipeline: Pipeline, label: Any, url: str) -> SafeString:
     """The row's next verb."""
     return format_html(
-        '<button type="submit" class="etl-button" formaction="{}" aria-label="{}: {}">{}</button>',
+        '<button type="submit" id="etl-ask-{}" class="etl-button" formaction="{}" '
+        'aria-label="{}: {}">{}</button>',
+        pipeline.pk,
         url,
         label,
         pipeline.name,

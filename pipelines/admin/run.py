@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, pgettext
 from pipelines.admin import cells
 from pipelines.admin.base import ReadOnlyAdmin
 from pipelines.admin.charts import run_chart
+from pipelines.admin.run_list import CappedPaginator, LatestPipelines, search
 from pipelines.admin.said import said
 from pipelines.admin.words import EVENTS, PHASES
 from pipelines.choices import Publish
@@ -44,9 +45,13 @@ class RunAdmin(ReadOnlyAdmin):
         "status",
         "trigger",
         "started_at",
-        "pipeline",
+        ("pipeline", LatestPipelines),
     )
     list_select_related = ("pipeline",)
+    paginator = CappedPaginator
+    # Either would count all runs, however many there are.
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     nothing_yet = gettext_lazy("Nothing has run yet. Open a pipeline and press Run.")
     search_fields = ("pipeline__name", "error_message")
     search_help_text = gettext_lazy("Pipeline or error")
@@ -58,6 +63,12 @@ class RunAdmin(ReadOnlyAdmin):
         """Newest first; a list needs no definitions."""
         rows: QuerySet[PipelineRun] = super().get_queryset(request)
         return rows.defer("definition", "pipeline__source_query")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[PipelineRun], search_term: str
+    ) -> tuple[QuerySet[PipelineRun], bool]:
+        """Runs of pipelines with such a name, or with such an error."""
+        return search(queryset, search_term), False
 
     @admin.display(description=gettext_lazy("started"), ordering="started_at")
     def began(self, run: PipelineRun) -> SafeString | str:
