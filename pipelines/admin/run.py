@@ -1,6 +1,6 @@
 """Runs: read-only, the list of all and the page of one with its timeline and definition."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -63,6 +63,12 @@ class RunAdmin(ReadOnlyAdmin):
         """Newest first; a list needs no definitions."""
         rows: QuerySet[PipelineRun] = super().get_queryset(request)
         return rows.defer("definition", "pipeline__source_query")
+
+    def get_sortable_by(self, request: HttpRequest) -> Sequence[str]:
+        """By rows only the runs of one pipeline: to sort all of them, all would be read."""
+        is_of_one = "pipeline__id__exact" in request.GET
+        rows = ("read", "written") if is_of_one else ()
+        return ("began", "pipeline_link", "result", *rows)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[PipelineRun], search_term: str

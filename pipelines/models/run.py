@@ -86,6 +86,8 @@ class PipelineRun(models.Model):
             models.Index(F("started_at").desc(), F("id").desc(), name="run_newest"),
             # The admin's list filtered by result.
             models.Index("status", F("started_at").desc(), name="run_status_newest"),
+            # The same by what asked for the run; some triggers are rare.
+            models.Index("trigger", F("started_at").desc(), name="run_trigger_newest"),
         ]
 
     def __str__(self) -> str:
