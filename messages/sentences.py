@@ -22,8 +22,11 @@ _EXPANDED: dict[str, tuple[str, ...]] = {
     "form": ("binary", "text"),
     "publish": ("swap", "merge", "replace"),
 }
-#: Nothing of these is shown: SQL, logs, the command's own words.
-_SKIPPED = ("management", "statements", "silence.py", "processes.py", "housekeeping.py")
+#: Nothing of these is shown: SQL, logs, the command's own words, the names in a planner's answer.
+_SKIPPED = (
+    *("management", "statements", "silence.py", "processes.py", "housekeeping.py"),
+    *("costs.py", "keys.py"),
+)
 #: Phrases that are not for people.
 _NOT_SHOWN = {
     "PostgreSQL {parameter_status}",

@@ -20,6 +20,8 @@ _CODE = ("etl_admin", "pipelines")
 _TEMPLATES = "templates"
 #: Sentences that are stored in English and translated where they are shown.
 _STORED = ("runner", "pipelines/lifecycle/values.py", "pipelines/lifecycle/workers.py")
+#: One that speaks the reader's language itself: what it says is marked as everywhere in our code.
+_MARKED = "runner/preflight/words.py"
 #: Packages whose pages we show, and which bring no Russian under the name `ru`.
 _THEIRS = ("unfold", "simple_history")
 #: Parts of them that are not installed.
@@ -59,6 +61,7 @@ def messages() -> Iterator[Message]:
     for folder in _CODE:
         yield from _in_folder(ROOT / folder, folder)
     yield from _in_folder(ROOT / _TEMPLATES, _TEMPLATES)
+    yield from _in_file(ROOT / _MARKED, _MARKED)
     yield from _stored()
     yield from (Message(text, None, "django") for text in _RETOLD)
     known = _known()
@@ -92,6 +95,7 @@ def _stored() -> Iterator[Message]:
         path.relative_to(ROOT)
         for name in _STORED
         for path in (sorted((ROOT / name).rglob("*.py")) or [ROOT / name])
+        if path != ROOT / _MARKED
     ]
     for sentence, whole, path in sentences(ROOT, paths):
         comment = "" if sentence == whole.strip() else f"In: {whole.strip()}"

@@ -113,7 +113,7 @@ def latest_changes(pipeline: Pipeline, count: int = 5) -> dict[str, Any]:
 def _told(records: Sequence[Any], count: int, addresses: Sequence[str] = ()) -> list[Change]:
     """The first `count` of these records; the one more, if there is one, is only compared with."""
     names = connection_names(records)
-    older = [*records[1:], None]
+    older = [*records[1:], None][: len(records)]
     addresses = addresses or [""] * len(records)
     told = []
     for record, before, address in list(zip(records, older, addresses, strict=True))[:count]:

@@ -1,6 +1,7 @@
 """Validate and Preview: what a form says, shown before it is stored; nothing is stored here."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from pipelines.admin import servers
 from pipelines.admin.pipeline_form import PipelineForm
+from pipelines.admin.said import said
 from pipelines.definition import FIELDS
 from pipelines.models import Pipeline
 from pipelines.permissions import may
@@ -130,7 +132,7 @@ def _result(pages: Any, kind: _Kind, request: HttpRequest, stored: Any) -> dict[
     try:
         found = kind.asks(values)
     except preflight.Rejected as rejected:
-        return _refusal(_labelled(form, rejected.errors))
+        return _refusal(_labelled(form, _translated(rejected.errors)))
     return _shown(found, _sketch(form, values))
 
 
@@ -145,6 +147,10 @@ def _labelled(form: Any, errors: Errors) -> Errors:
     return {labels.get(name, ""): sentences for name, sentences in errors.items()}
 
 
+def _translated(errors: Errors) -> Errors:
+    return {name: [said(sentence) for sentence in found] for name, found in errors.items()}
+
+
 def _refusal(errors: Errors) -> dict[str, Any]:
     count = sum(map(len, errors.values()))
     sentence = ngettext(
@@ -156,7 +162,7 @@ def _refusal(errors: Errors) -> dict[str, Any]:
 
 
 def _shown(found: preflight.Preview, pipeline: Pipeline) -> dict[str, Any]:
-    told, findings = preflight.tell(found), found.findings
+    told, findings = preflight.tell(_in_words(found)), found.findings
     return {
         "is_valid": True,
         "sentence": _("Both servers were asked: this can run."),
@@ -167,9 +173,23 @@ def _shown(found: preflight.Preview, pipeline: Pipeline) -> dict[str, Any]:
         ),
         "facts": [(fact, *_MARKS[fact.holds]) for fact in told.key],
         "cut": _cut(found),
-        "promise": findings.promise,
-        "warnings": [*findings.warnings, *warnings_for(pipeline)],
+        "promise": said(findings.promise),
+        "warnings": [*map(said, findings.warnings), *warnings_for(pipeline)],
     }
+
+
+def _in_words(found: preflight.Preview) -> preflight.Preview:
+    """With the sentences that the runner has in it in the reader's language."""
+    return replace(
+        found,
+        obstacles=tuple(map(said, found.obstacles)),
+        rows_trouble=_trouble(found.rows_trouble),
+        plan_trouble=_trouble(found.plan_trouble),
+    )
+
+
+def _trouble(trouble: Any) -> Any:
+    return trouble and replace(trouble, sentence=said(trouble.sentence))
 
 
 def _cut(found: preflight.Preview) -> str:

@@ -18,6 +18,7 @@ from pipelines import changes, lifecycle
 from pipelines.admin import cells, servers
 from pipelines.admin.differences import between, connection_names
 from pipelines.admin.history import HistoryAdmin
+from pipelines.admin.said import said
 from pipelines.definition import DATA_FIELDS, is_editable
 from pipelines.models import Connection, Pipeline
 from pipelines.permissions import may
@@ -109,7 +110,7 @@ class RestoringAdmin(HistoryAdmin):
             for sentence in servers.told(findings, changes.values_of(pipeline)):
                 messages.info(request, sentence)
             for sentence in findings.warnings:
-                messages.warning(request, sentence)
+                messages.warning(request, said(sentence))
         return HttpResponseRedirect(self.address("change", pipeline))
 
 
@@ -201,4 +202,6 @@ def _fresh(key: Any) -> Pipeline:
 
 def _sentences(rejected: Rejected) -> list[str]:
     """Each once."""
-    return list(dict.fromkeys(str(one) for found in rejected.errors.values() for one in found))
+    return list(
+        dict.fromkeys(said(str(one)) for found in rejected.errors.values() for one in found)
+    )

@@ -1,6 +1,6 @@
 """What a preview says to people, in the language of who asks; finding it out is elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from django.utils import formats
@@ -66,8 +66,12 @@ def tell(preview: Preview) -> Telling:
 def _transfer(preview: Preview) -> str:
     if preview.as_bytes:
         return _("All values pass as the bytes that they are, without becoming text.")
-    names = ", ".join(f"“{shown.name}”" for shown in preview.columns if not shown.as_bytes)
+    names = _listed(shown.name for shown in preview.columns if not shown.as_bytes)
     return _("All values pass as text, because of the types of %(columns)s.") % {"columns": names}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(_("“%(name)s”") % {"name": name} for name in names)
 
 
 def _rows(preview: Preview) -> str:
@@ -254,7 +258,7 @@ def _target(preview: Preview) -> Iterator[str]:
         return
     yield _("The table %(table)s exists, and each column of the query finds its own.") % table
     if preview.unfilled:
-        names = ", ".join(f"“{name}”" for name in preview.unfilled)
+        names = _listed(preview.unfilled)
         yield _("Columns of it that the query does not fill: %(columns)s.") % {"columns": names}
 
 

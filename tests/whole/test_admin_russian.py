@@ -60,6 +60,7 @@ ALLOWED = {
     *("disable", "prefer", "require", "verify", "ca"),
     # A type that the API knows and nothing offers yet; keys; what Django's own Russian has.
     *("PYTHON", "esc", "ID", "Control", "Command", "Mac", "Single", "Sing", "On", "LDAP"),
+    *("Ctrl", "Enter"),
     # Settings and commands that are typed as they stand.
     *("WAREHOUSE_URL", "ENCRYPTION_KEYS", "POST", "api", "v1", "tokens"),
     *("python", "manage.py", "runpipelines", "installation", "adopt", "new"),
