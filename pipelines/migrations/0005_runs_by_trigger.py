@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pipelines", "0003_run_history")]
+    dependencies = [("pipelines", "0004_changes")]
 
     operations = [
         migrations.AddIndex(

@@ -205,7 +205,7 @@ def test_a_new_pipeline_is_stored_and_its_page_opens(db, target):
     )
 
     pipeline = Pipeline.objects.get()
-    assert answer.redirect_chain == [(page(pipeline), 302)]
+    assert answer.redirect_chain == [(page(pipeline) + "#general", 302)]
     assert pipeline.status == "IDLE"
     assert pipeline.enabled
     assert pipeline.key_columns == ["id"]
@@ -269,7 +269,7 @@ def test_an_edit_writes_what_changed_and_nothing_of_the_lifecycle(db, inspect):
     answer = edit(pipeline, batch_size="9", source_query="SELECT 2 AS id")
 
     stored = Pipeline.objects.get()
-    assert answer.redirect_chain == [(page(pipeline), 302)]
+    assert answer.redirect_chain == [(page(pipeline) + "#general", 302)]
     assert (stored.batch_size, stored.source_query) == (9, "SELECT 2 AS id")
     assert (stored.status, stored.generation, stored.checkpoint_epoch) == ("FAILED", 7, 2)
     assert stored.updated_at > pipeline.updated_at
