@@ -80,7 +80,8 @@ class Execution:
         except WrongKey as error:
             return self._failed(RunError(str(error), error_class="WrongKey"))
         except psycopg.Error as error:
-            logger.warning("%s: %s", self._label(), error, exc_info=True)
+            # Its text may hold a row's values.
+            logger.debug("%s", self._label(), exc_info=True)
             return self._failed(classify(error, side_of(error)))
         return True
 
