@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from runner.plan import Column, Method
 from runner.words import plain
 
-#: Databases in SQL_ASCII send names as whatever bytes they were given.
+#: PostgreSQL sends UTF-8 as we ask it to; another server may send any bytes.
 NO_TEXT = (
     "A column, a type or a table has a name that is no text in UTF-8. Give the column another name "
     "in the query, or rename it."
