@@ -78,6 +78,7 @@ RUNNER_LEASE_SECONDS = env.number("RUNNER_LEASE_SECONDS", default=30, least=1, m
 RUNNER_POLL_SECONDS = env.number("RUNNER_POLL_SECONDS", default=5, least=0.1, most=3600)
 RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", default=30, least=0.1, most=3600)
 RETENTION_DAYS = env.number("RETENTION_DAYS", default=90, least=1, most=36_500)
+PRIVILEGED_ROLES = env.choice("PRIVILEGED_ROLES", default="WARN", known=("WARN", "REFUSE")).lower()
 CONNECTIONS_ALLOW_LOCAL = env.boolean("CONNECTIONS_ALLOW_LOCAL", default=False)
 
 # The web.
@@ -263,7 +264,11 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "plain": {
+            "()": "etl_admin.logs.OneLine",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        },
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},

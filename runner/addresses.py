@@ -9,7 +9,7 @@ from etl_admin.warehouse import warehouse_address
 from pipelines.models import Connection, Pipeline
 from pipelines.names import TableName
 from pipelines.secrets import WrongKey
-from runner.plan import Address, Definition, Method, Mode, Nulls
+from runner.plan import Address, Definition, Method, Mode, Nulls, Privileged
 
 
 def address_of(connection: Connection) -> Address:
@@ -86,4 +86,5 @@ def definition_from(
         max_shrink_percent=values.get("max_shrink_percent"),
         null_policy=Nulls(values["null_policy"]),
         late_margin=values["late_margin"] or None,
+        privileged=Privileged(settings.PRIVILEGED_ROLES),
     )

@@ -18,6 +18,7 @@ from runner.errors import Side, blame
 from runner.opening import sign_in
 from runner.plan import Address
 from runner.silence import Watch
+from runner.watchdog import Limit
 
 RV = TypeVar("RV")
 Tick = Callable[[], None]
@@ -73,6 +74,7 @@ class Session(psycopg.Connection[Any]):
     tick: Tick = staticmethod(_no_tick)
     side: Side = Side.TARGET
     watch: Watch | None = None
+    limit: Limit | None = None
     #: What to do while the server computes: a little at each call, False when nothing is left to
     #: do. It never waits and never raises.
     meanwhile: Callable[[], bool] = staticmethod(_nothing)
@@ -146,14 +148,15 @@ class Session(psycopg.Connection[Any]):
         return ready
 
     def _heed(self, ready: object) -> None:
-        """Whether the server was heard, while we waited for it."""
+        """Whether the server was heard, while we waited for it; and whether it has time left."""
+        if self.limit is not None:
+            self.limit.heed()
         if self.watch is None:
-            return
+            return None
         if ready:
-            self.watch.heard()
-            return
+            return self.watch.heard()
         try:
-            self.watch.silent()
+            return self.watch.silent()
         except psycopg.Error as error:
             blame(error, self.side)
             raise

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import psycopg
 
+from runner.words import plain
+
 
 class Side(StrEnum):
     """Whose server raised an error."""
@@ -45,8 +47,8 @@ class RunError(Exception):
         sqlstate: str = "",
         patience: Patience | None = None,
     ) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+        self.sentence = plain(sentence)
+        super().__init__(self.sentence)
         self.error_class = error_class
         self.sqlstate = sqlstate
         self.patience = patience

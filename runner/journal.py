@@ -4,6 +4,8 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from runner.words import plain
+
 MOST_LINES = 500
 MOST_CHARACTERS = 2000
 _LAST = "The log is full: what follows is in the worker's own log."
@@ -37,7 +39,7 @@ class Journal:
                         number=self._count,
                         at=datetime.now(UTC),
                         level=level,
-                        text=_LAST if is_last else text[:MOST_CHARACTERS],
+                        text=_LAST if is_last else plain(text, most=MOST_CHARACTERS),
                     )
                 )
                 self._count += 1

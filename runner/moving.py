@@ -6,6 +6,7 @@ import psycopg
 
 from pipelines.names import TableName
 from runner.connections import Session
+from runner.contained import ask
 from runner.control import Control, clock
 from runner.errors import RunError
 from runner.fence import Fence, ensure_schema, with_shown
@@ -18,9 +19,10 @@ from runner.staging import Staged, create_staging
 from runner.statements import load
 from runner.statements import source as queries
 from runner.target import PostgresTarget, Upsert, Written
+from runner.watchdog import limited
 
-#: Looking for rows that wait is worth no more than this, in milliseconds and in rows.
-_LOOK_MS = 2000
+#: Looking for rows that wait is worth no more than this, in seconds and in rows.
+_LOOK_SECONDS = 2.0
 _MOST_WAITING = 10_000
 #: A long run says so often where it is.
 _SAYING_SECONDS = 10.0
@@ -165,10 +167,10 @@ class Moving:
         """The policy `fail`: any row without a place in the order stops the run."""
         if self.definition.null_policy is not Nulls.FAIL:
             return
-        row = self.source.run(queries.any_placeless(self.examined.query, column))
+        row = ask(self.source, queries.any_placeless(self.examined.query, column))
         if row.get_value(0, 0) != b"t":
             return
-        counted = self.source.run(queries.count_placeless(self.examined.query, column))
+        counted = ask(self.source, queries.count_placeless(self.examined.query, column))
         number = int(counted.get_value(0, 0) or b"0")
         raise RunError(
             f"In {number} rows the incremental key “{column.name}” is NULL or infinite, so they "
@@ -180,7 +182,7 @@ class Moving:
         """A NULL in the key, beside rows that are read already, has no place after them."""
         if len(order) == 1:
             return
-        found = self.source.run(queries.count_keyless(self.examined.query, order, position))
+        found = ask(self.source, queries.count_keyless(self.examined.query, order, position))
         if number := int(found.get_value(0, 0) or b"0"):
             names = ", ".join(f"“{column.name}”" for column in order[1:])
             raise RunError(
@@ -194,7 +196,7 @@ class Moving:
         """Nothing new, and nothing as new as what was read: the source may be an older copy."""
         if position is None or self.control.progress.rows_read:
             return
-        row = self.source.run(queries.any_from(self.examined.query, column, position.cursor))
+        row = ask(self.source, queries.any_from(self.examined.query, column, position.cursor))
         if row.get_value(0, 0) != b"t":
             self.notes.append(
                 f"No row of the source is as new as the checkpoint ({position.cursor}). If the "
@@ -207,13 +209,10 @@ class Moving:
             return
         statement = queries.count_from(self.examined.query, column, upper, most=_MOST_WAITING)
         try:
-            self.source.run_all(["BEGIN READ ONLY", f"SET LOCAL statement_timeout = {_LOOK_MS}"])
-            number = int(self.source.run(statement).get_value(0, 0) or b"0")
+            with limited(self.source, _LOOK_SECONDS):
+                number = int(ask(self.source, statement).get_value(0, 0) or b"0")
         except psycopg.errors.QueryCanceled:
             return  # without an index it would take long, and people can do without it
-        finally:
-            if not self.source.closed:
-                self.source.run("ROLLBACK")
         if number:
             many = f"{number:,} or more" if number == _MOST_WAITING else f"{number:,}"
             self.notes.append(

@@ -45,6 +45,13 @@ class Nulls(StrEnum):
     EXCLUDE = "exclude"
 
 
+class Privileged(StrEnum):
+    """What is made of a source whose role may do more than read."""
+
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Definition:
     """What preflight checks: a pipeline's definition with its addresses, saved or not yet."""
@@ -63,6 +70,7 @@ class Definition:
     max_shrink_percent: int | None = None
     null_policy: Nulls = Nulls.FAIL
     late_margin: str | None = None
+    privileged: Privileged = Privileged.WARN
 
 
 @dataclass(frozen=True, kw_only=True)

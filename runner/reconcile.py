@@ -8,13 +8,15 @@ import psycopg
 
 from runner.addresses import definition_of
 from runner.connections import Session, reading, writing
+from runner.contained import ask
 from runner.errors import RunError, Side, classify
 from runner.plan import Definition
 from runner.preflight.query import describe_query, stripped
 from runner.preflight.table import find_table
-from runner.preflight.values import Rejected
+from runner.preflight.values import NO_TEXT, Rejected
 from runner.statements import load
 from runner.statements import source as queries
+from runner.watchdog import limited
 
 __all__ = ["Counts", "ReconcileFailed", "count", "definition_of"]
 
@@ -57,14 +59,14 @@ def count(definition: Definition, *, seconds: float) -> Counts:
 
 def _count_source(definition: Definition, seconds: float) -> int:
     query = stripped(definition.source_query)
-    with reading(definition.source) as session:
+    with reading(definition.source) as session, limited(session, seconds):
         _limit(session, seconds)
         describe_query(session, query)
-        return int(session.run(queries.count(query)).get_value(0, 0) or b"0")
+        return int(ask(session, queries.count(query)).get_value(0, 0) or b"0")
 
 
 def _count_target(definition: Definition, seconds: float) -> int:
-    with writing(definition.target) as session:
+    with writing(definition.target) as session, limited(session, seconds):
         _limit(session, seconds)
         session.execute("SET default_transaction_read_only = on")
         if find_table(session, definition.target_table) is None:
@@ -90,6 +92,8 @@ def _guarded(
     except Rejected as error:
         code = error.code if error.code.endswith("unavailable") else "query_failed"
         raise ReconcileFailed(code, str(error)) from None
+    except UnicodeDecodeError:
+        raise ReconcileFailed("query_failed", NO_TEXT) from None
     except RunError as error:
         raise ReconcileFailed(f"{side}_unavailable", error.sentence) from None
     except psycopg.Error as error:

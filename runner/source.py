@@ -12,6 +12,7 @@ from psycopg.generators import fetch_many
 from psycopg.pq import ExecStatus
 
 from runner.connections import Session
+from runner.contained import contained, parsed_first
 from runner.errors import blame
 
 # Pieces are large enough that Python's part is small beside the copying, small enough that the
@@ -192,9 +193,6 @@ class CopyStream:
 @contextmanager
 def streaming(session: Session, statement: sql.Composable, *, binary: bool) -> Iterator[CopyStream]:
     """Start `statement` (a COPY TO STDOUT) in one READ ONLY snapshot."""
-    session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    session.run(statement)
-    stream = CopyStream(session, binary=binary)
-    yield stream
-    if stream.ended:
-        session.run("COMMIT")
+    with contained(session, isolation="REPEATABLE READ"):
+        parsed_first(session, statement)
+        yield CopyStream(session, binary=binary)

@@ -9,7 +9,10 @@ from runner.connections import Session, reading, writing
 from runner.errors import RunError, Side, classify, side_of
 from runner.plan import Address, Definition
 from runner.preflight.examine import Examined, examine
+from runner.preflight.powers import powers_of
 from runner.preflight.values import ConnectionReport, Findings, Rejected
+from runner.watchdog import limited
+from runner.words import plain
 
 #: People wait for this; planning a query takes milliseconds unless a table is locked.
 LIMIT_SECONDS = 10
@@ -44,7 +47,9 @@ def examining(definition: Definition) -> Iterator[tuple[Examined, Session, Sessi
             connecting = Side.TARGET
             with writing(definition.target) as target:
                 _limit(target)
-                yield examine(definition, source, target), source, target
+                with limited(source, LIMIT_SECONDS), limited(target, LIMIT_SECONDS):
+                    found = examine(definition, source, target)
+                yield found, source, target
     except RunError as error:
         raise _unavailable(error, connecting) from None
     except psycopg.Error as error:
@@ -55,22 +60,29 @@ def examining(definition: Definition) -> Iterator[tuple[Examined, Session, Sessi
 def test_connection(address: Address) -> ConnectionReport:
     """Try to sign in, for a few seconds at most; never raises for what the server does."""
     try:
-        with writing(address) as session:
+        with writing(address) as session, limited(session, LIMIT_SECONDS):
             _limit(session)
             row = session.execute(_REPORT).fetchone()
-    except (RunError, psycopg.Error):
+            powers = powers_of(session)
+    except (RunError, psycopg.Error, UnicodeDecodeError):
         # One sentence for every failure: a connection test is no port scanner.
         return ConnectionReport(ok=False, sentence=_FAILED)
     if row is None:
         return ConnectionReport(ok=False, sentence=_FAILED)
-    version, role, read_only, superuser, stats, tls, creates, number = row
+    version, role = (plain(str(said), most=100) for said in row[:2])
+    read_only, superuser, stats, tls, creates, number = row[2:]
     warnings = {
-        _SUPERUSER: superuser,
         _NO_STATS: not (stats or superuser),
         _NO_CREATE: not creates,
         _NO_TLS: not tls,
         _TOO_OLD: number < _OLDEST_VERSION,
     }
+    # Who writes tables for a living needs the right to.
+    told = [
+        plain(power.sentence)
+        for power in powers
+        if not (power.is_for_targets and address.target_schemas)
+    ]
     return ConnectionReport(
         ok=True,
         sentence=f"Connected: PostgreSQL {version} as “{role}”.",
@@ -78,7 +90,7 @@ def test_connection(address: Address) -> ConnectionReport:
         role=role,
         tls=tls,
         read_only=read_only,
-        warnings=tuple(sentence for sentence, holds in warnings.items() if holds),
+        warnings=(*told, *(sentence for sentence, holds in warnings.items() if holds)),
     )
 
 
@@ -95,7 +107,6 @@ _FAILED = (
     "The connection failed. Check host, port, database, user, password and TLS, and that the "
     "server lets this machine in."
 )
-_SUPERUSER = "The role is a superuser. Give the connection a role of its own with fewer rights."
 _NO_STATS = "The role lacks pg_read_all_stats: rows that commit late are met by reading again."
 _NO_CREATE = "As a target: the role may not create schemas in this database."
 _NO_TLS = "The session is not encrypted."

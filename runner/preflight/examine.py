@@ -7,6 +7,7 @@ from runner.plan import FIRST_USER_OID, Column, Definition, Method, Mode
 from runner.preflight.match import check_keys, check_updatable, is_binary, match_columns
 from runner.preflight.merging import check_told_apart, warnings_of
 from runner.preflight.order import basis_of, check_ordered
+from runner.preflight.powers import check_source_role
 from runner.preflight.promise import Promise, promise_for
 from runner.preflight.query import describe_query, looks_empty, stripped
 from runner.preflight.table import (
@@ -18,8 +19,9 @@ from runner.preflight.table import (
     choose_method,
     find_table,
 )
-from runner.preflight.values import Findings, Rejected
+from runner.preflight.values import NO_TEXT, Findings, Rejected
 from runner.statements import catalog, load
+from runner.words import plain
 
 #: Each table has these already: https://www.postgresql.org/docs/current/ddl-system-columns.html
 _SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
@@ -48,8 +50,19 @@ class Examined:
 
 def examine(definition: Definition, source: Session, target: Session) -> Examined:
     """Check `definition`, running nothing. Raises Rejected."""
+    try:
+        found = _examine(definition, source, target)
+    except UnicodeDecodeError:
+        raise Rejected({"source_query": [NO_TEXT]}) from None
+    said = found.findings
+    shown = replace(said, promise=plain(said.promise), warnings=tuple(map(plain, said.warnings)))
+    return replace(found, findings=shown)
+
+
+def _examine(definition: Definition, source: Session, target: Session) -> Examined:
     if looks_empty(definition.source_query):
         raise Rejected({"source_query": ["Write the query: it is empty."]})
+    powers = check_source_role(definition, source)
     query = stripped(definition.source_query)
     columns = describe_query(source, query)
     check_allowed(definition)
@@ -67,6 +80,7 @@ def examine(definition: Definition, source: Session, target: Session) -> Examine
         target_columns=targets,
         key=key,
         method=Method.MERGE,
+        warnings=powers,
         creates=_creates(definition, columns, key) if table is None else None,
     )
     promise, basis = None, ""
@@ -104,7 +118,7 @@ def _with_order(
         findings,
         order=(first, *(name for name in findings.key if name != first)),
         promise=promise.sentence,
-        warnings=(promise.warning,) if promise.warning else (),
+        warnings=(*findings.warnings, *([promise.warning] if promise.warning else [])),
     )
     return found, promise
 

@@ -1,6 +1,5 @@
 """The one way in which a preview runs people's SQL: READ ONLY, one command, under a time limit."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from psycopg import sql
 from psycopg.pq.abc import PGresult
 
 from runner.connections import Session
-from runner.control import Interruption
 from runner.errors import Side, classify
+from runner.watchdog import limited
 
 T = TypeVar("T")
 #: Runs one statement that was checked by Parse first.
@@ -21,10 +20,6 @@ Ask: TypeAlias = Callable[[sql.Composable], PGresult]
 # The server ends a statement at its limit; a query that lifts the limit is ended by us, a little
 # later.
 _GRACE_SECONDS = 2.0
-
-
-class Overdue(Interruption):
-    """The server went on after the time limit that we had set it, so we left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +34,7 @@ def attempt(act: Callable[[float], T], seconds: float) -> tuple[T | None, Troubl
     """What `act` gives within `seconds`, or why a preview has to be shown without it."""
     try:
         return act(seconds), None
-    except (psycopg.errors.QueryCanceled, Overdue):
+    except psycopg.errors.QueryCanceled:
         return None, Trouble(seconds=seconds)
     except psycopg.Error as error:
         return None, Trouble(sentence=classify(error, Side.SOURCE).sentence)
@@ -49,23 +44,14 @@ def attempt(act: Callable[[float], T], seconds: float) -> tuple[T | None, Troubl
 def looking(session: Session, *, seconds: float) -> Iterator[Ask]:
     """A READ ONLY transaction that is always rolled back, with whatever the query has set in it.
 
-    Raises psycopg.Error and Overdue; after the latter the session is closed.
+    Raises psycopg.Error; QueryCanceled for what takes longer than `seconds`.
     """
-    deadline = time.monotonic() + seconds + _GRACE_SECONDS
-    usual = session.tick
-
-    def tick() -> None:
-        usual()
-        if time.monotonic() > deadline:
-            raise Overdue
-
-    session.tick = tick
     try:
-        session.run("BEGIN READ ONLY")
-        session.run(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
-        yield lambda statement: _ask(session, statement)
+        with limited(session, seconds + _GRACE_SECONDS):
+            session.run("BEGIN READ ONLY")
+            session.run(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
+            yield lambda statement: _ask(session, statement)
     finally:
-        session.tick = usual
         if not session.closed:
             session.run("ROLLBACK")
 

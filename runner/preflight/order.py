@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from runner.connections import Session
+from runner.contained import ask
 from runner.plan import XID8, Column
 from runner.preflight.values import Rejected
 from runner.statements import catalog
@@ -30,11 +31,12 @@ def basis_of(session: Session, query: str, order: tuple[Column, ...]) -> str:
     collatable = _collatable(session, order)
     if not collatable:
         return ""
-    names = session.execute(catalog.collations_for(query, collatable)).fetchone() or ()
+    asked = ask(session, catalog.collations_for(query, collatable))
+    names = [(asked.get_value(0, i) or b"").decode() for i in range(asked.nfields)]
     is_known = session.info.server_version >= _VERSION_OF_DEFAULT
     default = catalog.VERSION_OF_DEFAULT if is_known else catalog.NO_VERSION_OF_DEFAULT
     statement = catalog.COLLATIONS.format(default=sql.SQL(default))
-    found = session.execute(statement, [list(names)]).fetchall()
+    found = session.execute(statement, [names]).fetchall()
     loose = [column.name for column, row in zip(collatable, found, strict=True) if not row[1]]
     if loose:
         raise Rejected({"source_query": [_NOT_DETERMINISTIC.format(name) for name in loose]})

@@ -3,11 +3,13 @@
 import psycopg
 
 from runner.connections import Session
+from runner.contained import contained
 from runner.errors import Side, classify
 from runner.plan import Column
 from runner.preflight.lexer import lexemes
+from runner.preflight.types import with_types
 from runner.preflight.values import Rejected
-from runner.statements import catalog, source
+from runner.statements import source
 
 FIELD = "source_query"
 UNNAMED = "?column?"
@@ -31,13 +33,14 @@ def describe_query(session: Session, query: str) -> tuple[Column, ...]:
     An error that is not about the query (a lost connection, a lock) stays psycopg.Error.
     """
     _check_characters(query)
-    columns = _parse_alone(session, query)
-    _check_locks(query)
-    _parse_wrapped(session, query)
-    _declare(session, query)
-    _check_names(columns)
-    _parse_copy(session, query, columns)
-    return _with_types(session, columns)
+    with contained(session):
+        columns = _parse_alone(session, query)
+        _check_locks(query)
+        _parse_wrapped(session, query)
+        _declare(session, query)
+        _check_names(columns)
+        _parse_copy(session, query, columns)
+    return with_types(session, columns)
 
 
 def _check_characters(query: str) -> None:
@@ -98,16 +101,12 @@ def _parse_wrapped(session: Session, query: str) -> None:
 
 def _declare(session: Session, query: str) -> None:
     """Planned for a READ ONLY cursor and thrown away: refuses row locks, runs nothing."""
-    session.run("BEGIN READ ONLY")
     try:
         session.run(source.cursor(query))
     except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.FeatureNotSupported):
         raise Rejected({FIELD: [_LOCKS]}) from None
     except psycopg.Error as error:
         raise _refusal(error) from None
-    finally:
-        if not session.closed:
-            session.run("ROLLBACK")
 
 
 def _parse_copy(session: Session, query: str, columns: tuple[Column, ...]) -> None:
@@ -134,30 +133,6 @@ def _check_names(columns: tuple[Column, ...]) -> None:
     ]
     if sentences:
         raise Rejected({FIELD: sentences})
-
-
-def _with_types(session: Session, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    with session.transaction():
-        # Names that mean the same on the target, whatever the role's search_path shortens.
-        session.execute("SET LOCAL search_path = pg_catalog")
-        rows = session.execute(
-            catalog.TYPES, [[c.oid for c in columns], [c.modifier for c in columns]]
-        ).fetchall()
-    pseudo = [c.name for c, row in zip(columns, rows, strict=True) if row[1] == "p"]
-    if pseudo:
-        raise Rejected(
-            {
-                FIELD: [
-                    f"Column “{name}” has no type that a table can hold. Cast it, for example "
-                    "to text or jsonb."
-                    for name in pseudo
-                ]
-            }
-        )
-    return tuple(
-        Column(name=c.name, oid=c.oid, modifier=c.modifier, type_name=row[0])
-        for c, row in zip(columns, rows, strict=True)
-    )
 
 
 def _refusal(error: psycopg.Error, query: str = "") -> Rejected:

@@ -6,7 +6,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from pipelines.names import TableName
+from pipelines.names import TableName, is_system_schema
 from runner.connections import Session
 from runner.plan import Column, Definition, Method
 from runner.preflight.values import Rejected
@@ -70,7 +70,7 @@ def find_table(session: Session, name: TableName) -> Table | None:
 def check_allowed(definition: Definition) -> None:
     """The connection's list may have changed since the pipeline was stored. Raises Rejected."""
     schema, target = definition.target_table.schema, definition.target
-    if schema not in target.target_schemas:
+    if schema not in target.target_schemas or is_system_schema(schema):
         allowed = f"Allowed: {', '.join(target.target_schemas)}."
         raise Rejected(
             {
@@ -84,7 +84,7 @@ def check_allowed(definition: Definition) -> None:
 
 def check_not_metadata(session: Session, name: TableName) -> None:
     """Our own tables are nobody's target, by whichever name of the server. Raises Rejected."""
-    row = session.execute(catalog.HOLDS_METADATA, [name.schema]).fetchone()
+    row = session.execute(catalog.HOLDS_OURS, [name.schema]).fetchone()
     if row and row[0]:
         raise Rejected(
             {

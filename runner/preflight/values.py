@@ -3,17 +3,25 @@
 from dataclasses import dataclass
 
 from runner.plan import Column, Method
+from runner.words import plain
+
+#: PostgreSQL sends UTF-8 as we ask it to; another server may send any bytes.
+NO_TEXT = (
+    "A column, a type or a table has a name that is no text in UTF-8. Give the column another name "
+    "in the query, or rename it."
+)
 
 
 class Rejected(Exception):
     """The definition cannot run; `errors` has sentences for people by the definition's field.
 
-    `code` is a machine word: `invalid`, `source_unavailable` or `target_unavailable`.
+    `code` is a machine word: `invalid`, `privileged_role`, `source_unavailable` or
+    `target_unavailable`.
     """
 
     def __init__(self, errors: dict[str, list[str]], code: str = "invalid") -> None:
-        super().__init__(next(iter(errors.values()))[0])
-        self.errors = errors
+        self.errors = {field: [plain(s) for s in group] for field, group in errors.items()}
+        super().__init__(next(iter(self.errors.values()))[0])
         self.code = code
 
 

@@ -57,11 +57,13 @@ WHERE t.oid = %s AND d.deptype <> 'p'
 ORDER BY 1
 """
 
-#: Parameter: schema. Whether the metadata of an installation of ours is there, under whatever
-#: address we came: so no host name has to be compared.
-HOLDS_METADATA = """
-SELECT count(*) = 2 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname IN ('pipelines_installation', 'django_migrations')
+#: Parameter: schema. Whether the metadata or the checkpoints of an installation of ours are there,
+#: under whatever address we came: so no host name has to be compared.
+HOLDS_OURS = """
+SELECT count(*) FILTER (WHERE c.relname IN ('pipelines_installation', 'django_migrations')) = 2
+    OR count(*) FILTER (WHERE c.relname = 'checkpoint' AND EXISTS (SELECT FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attname = 'definition_hash')) = 1
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s
 """
 
 #: Parameter: the table's oid.

@@ -866,7 +866,7 @@ def test_rows_that_wait_are_counted_within_a_limit(
 def test_counting_rows_that_wait_takes_no_longer_than_it_is_worth(
     feed: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "_LOOK_MS", 100)
+    monkeypatch.setattr(moving, "_LOOK_SECONDS", 0.1)
     feed.source.execute("INSERT INTO s VALUES (500, 'ahead', now() + interval '1 hour')")
     slow = f"{QUERY} WHERE id < 500 OR pg_sleep(30) IS NULL"
     run = feed.succeed(define(feed, slow))

@@ -85,7 +85,7 @@ def test_what_else_is_unique_is_warned_of(check: Check, schema: Session, index: 
         "CREATE TABLE analytics.t (id text PRIMARY KEY, code text, modified timestamptz)"
     )
     schema.execute(index)
-    assert not check(QUERY).warnings  # a swap writes no row twice
+    assert not [s for s in check(QUERY).warnings if "unique" in s]  # a swap writes no row twice
     schema.execute(MERGED)
 
     for wanted in (INCREMENTAL, {}):
@@ -113,7 +113,7 @@ def test_what_rows_cannot_exchange_is_not_warned_of(
     schema.execute(index)
     schema.execute(MERGED)
     assert not [s for s in check(QUERY, **INCREMENTAL).warnings if "unique" in s]
-    assert not check(QUERY).warnings
+    assert not [s for s in check(QUERY).warnings if "unique" in s]
 
 
 @pytest.mark.parametrize("fields", [{}, {"mode": "incremental", "incremental_key": "modified"}])
