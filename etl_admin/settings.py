@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 
 import environ
 from cryptography.fernet import Fernet
-from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-from etl_admin import colours, policy
+from etl_admin import appearance, policy
 from etl_admin import environment as env
 from pipelines.secrets import check_keys
 
@@ -276,27 +275,4 @@ LOGGING = {
 
 # The admin's theme.
 
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "ETL",
-    "SITE_HEADER": "ETL",
-    "SITE_SUBHEADER": _("Tables kept up to date"),
-    "SITE_SYMBOL": "conversion_path",
-    "SITE_URL": None,
-    "SHOW_LANGUAGES": True,
-    "DASHBOARD_CALLBACK": "etl_admin.dashboard.fill",
-    "SIDEBAR": {"navigation": "etl_admin.dashboard.sidebar"},
-    "SITE_FAVICONS": [
-        {
-            "rel": "icon",
-            "type": "image/svg+xml",
-            "href": lambda _request: static("pipelines/favicon.svg"),
-        }
-    ],
-    "SCRIPTS": [
-        "etl_admin.dashboard.zone_script",
-        lambda _request: static("pipelines/charts.js"),
-        lambda _request: static("pipelines/reach.js"),
-    ],
-    "STYLES": [lambda _request: static("pipelines/admin.css")],
-    "COLORS": colours.THEME,
-}
+UNFOLD = appearance.THEME

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 import psycopg
@@ -10,6 +11,7 @@ from psycopg import sql
 from psycopg.pq.abc import PGresult
 
 from runner.connections import Session
+from runner.contained import contained, parsed_first
 from runner.errors import Side, classify
 from runner.watchdog import limited
 
@@ -46,16 +48,6 @@ def looking(session: Session, *, seconds: float) -> Iterator[Ask]:
 
     Raises psycopg.Error; QueryCanceled for what takes longer than `seconds`.
     """
-    try:
-        with limited(session, seconds + _GRACE_SECONDS):
-            session.run("BEGIN READ ONLY")
-            session.run(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
-            yield lambda statement: _ask(session, statement)
-    finally:
-        if not session.closed:
-            session.run("ROLLBACK")
-
-
-def _ask(session: Session, statement: sql.Composable) -> PGresult:
-    session.describe(statement)
-    return session.run(statement)
+    with limited(session, seconds + _GRACE_SECONDS), contained(session):
+        session.run(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
+        yield partial(parsed_first, session)
