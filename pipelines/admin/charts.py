@@ -205,7 +205,7 @@ def _options(unit: str) -> dict[str, Any]:
             "x": {
                 "ticks": ticks,
                 "grid": {"display": False},
-                "title": {"display": True, "text": unit},
+                "title": {"display": bool(unit), "text": unit},
             },
             "y": {"ticks": ticks, "beginAtZero": True, "border": {"display": False}},
         },

@@ -64,11 +64,18 @@ class RunAdmin(ReadOnlyAdmin):
         rows: QuerySet[PipelineRun] = super().get_queryset(request)
         return rows.defer("definition", "pipeline__source_query")
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The list; it names no other total than the one that was counted."""
+        found: Any = super().get_changelist_instance(request)
+        if found.paginator.is_capped or not (found.query or found.has_active_filters):
+            found.full_result_count = found.result_count
+        return found
+
     def get_sortable_by(self, request: HttpRequest) -> Sequence[str]:
-        """By rows only the runs of one pipeline: to sort all of them, all would be read."""
+        """By result and rows only the runs of one pipeline: to sort all, all would be read."""
         is_of_one = "pipeline__id__exact" in request.GET
-        rows = ("read", "written") if is_of_one else ()
-        return ("began", "pipeline_link", "result", *rows)
+        more = ("result", "read", "written") if is_of_one else ()
+        return ("began", "pipeline_link", *more)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[PipelineRun], search_term: str

@@ -40,9 +40,14 @@ class CappedPaginator(Pages):
         return min(self.counted, MOST_COUNTED)
 
     @property
+    def is_capped(self) -> bool:
+        """Whether there are more rows than have pages."""
+        return self.counted > MOST_COUNTED
+
+    @property
     def shown_count(self) -> str:
         """For people: 10,000+ where there are more."""
-        more = "+" if self.counted > MOST_COUNTED else ""
+        more = "+" if self.is_capped else ""
         return f"{cells.number(self.count)}{more}"
 
 
@@ -65,7 +70,7 @@ def search(runs: QuerySet[PipelineRun], text: str) -> QuerySet[PipelineRun]:
     By the indexes: names are looked up first, and only failed runs have an error.
     """
     for bit in smart_split(text):
-        is_quoted = bit[0] in "\"'" and bit[0] == bit[-1]
+        is_quoted = len(bit) > 1 and bit[0] in "\"'" and bit[0] == bit[-1]
         word = unescape_string_literal(bit) if is_quoted else bit
         named = list(Pipeline.objects.filter(name__icontains=word).values_list("pk", flat=True))
         told = Q(status=RunStatus.FAILED, error_message__icontains=word)

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from pipelines import lifecycle
 from pipelines.choices import Trigger
 from pipelines.models import Connection, Pipeline, PipelineRun, Worker
+from tests.factories import PipelineFactory, RunFactory
 from tests.whole import browsing
 from tests.whole.admin_pages import listing, page
 from tests.whole.editing import write_query
@@ -159,3 +160,33 @@ def test_a_browser_that_cannot_be_had_is_a_failure_with_a_sentence(monkeypatch, 
     assert isinstance(failed, pytest.fail.Exception)
     assert "No browser could be started" in str(failed)
     assert "make browser" in str(failed)
+
+
+def test_the_first_page_follows_what_goes_on_and_then_rests(tab):
+    pipeline = PipelineFactory(name="films", status="FAILED")
+    why = {"status": "FAILED", "error_message": "No route to the source."}
+    RunFactory(pipeline=pipeline, generation=1, **why)
+    tab.goto("/admin/")
+    expect(tab.get_by_text("No route to the source.")).to_be_visible()
+    expect(tab.locator("#etl-failing")).to_contain_text("1 pipeline is failing")
+    tab.locator("canvas").evaluate("drawn => { drawn.isTheSame = true }")
+
+    tab.get_by_role("button", name="Run again: films").click()
+    expect(tab.get_by_text("A run of “films” is requested.")).to_be_visible()
+    expect(tab.locator("#etl-moving")).to_have_attribute("hx-get", "/admin/")
+    tab.locator("canvas").evaluate("drawn => { drawn.isTheSame = true }")
+    tab.locator("#etl-all-failing").focus()
+    lifecycle.request_pause(pipeline.pk, by=None)
+    expect(tab.locator("#etl-count-pause_requested strong")).to_have_text("1", timeout=15_000)
+    # What had the focus has it still, and the chart was not drawn again.
+    expect(tab.locator("#etl-all-failing")).to_be_focused()
+    assert tab.locator("canvas").evaluate("drawn => drawn.isTheSame") is True
+
+    Pipeline.objects.filter(pk=pipeline.pk).update(status="IDLE")
+    RunFactory(pipeline=pipeline, generation=2)
+    expect(tab.get_by_text("No pipeline is failing, and none is overdue.")).to_be_visible(
+        timeout=15_000
+    )
+    expect(tab.locator("#etl-moving")).not_to_have_attribute("hx-get", "/admin/")
+    expect(tab.locator("#etl-failing")).to_be_hidden()
+    expect(tab.locator("#etl-latest").get_by_role("link", name="films")).to_have_count(2)

@@ -1,6 +1,7 @@
 """Pipelines in the admin: the list, what each verb does and says, deleting, and the page."""
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -346,6 +347,97 @@ def test_the_list_can_be_ordered_by_its_columns(db, parameter):
     PipelineFactory()
 
     assert person("viewer").get(f"{listing(Pipeline)}?{parameter}").status_code == 200
+
+
+def strips(client, **parameters):
+    html = client.get(listing(Pipeline), parameters).content.decode()
+    return re.findall(r'class="etl-strip"[^>]*aria-label="([^"]*)">(.*?)</a>', html)
+
+
+def test_the_list_shows_the_last_20_results_of_each_oldest_first(db):
+    pipeline = PipelineFactory(name="a")
+    for number in range(1, 24):
+        failed = number in (2, 5, 23)
+        RunFactory(pipeline=pipeline, generation=number, status="FAILED" if failed else "SUCCESS")
+    RunFactory(pipeline=PipelineFactory(name="b"), status="RUNNING")
+    PipelineFactory(name="c")
+
+    (words, bars), (other, _) = strips(person("viewer"))
+
+    assert words == "Last 20 results. Success: 18, Failed: 2"
+    kinds = re.findall(r"etl-bar-(\w+)", bars)
+    assert [place for place, kind in enumerate(kinds, start=4) if kind == "danger"] == [5, 23]
+    assert len(kinds) == 20
+    assert other == "Last result. Running: 1"
+
+
+def test_each_bar_says_what_it_stands_for(db):
+    run = RunFactory(pipeline=PipelineFactory())
+    began = datetime(2026, 11, 23, 5, 30, tzinfo=UTC)
+    PipelineRun.objects.filter(pk=run.pk).update(
+        started_at=began, finished_at=began + timedelta(seconds=12)
+    )
+
+    ((_, bars),) = strips(person("viewer"))
+
+    assert 'title="Success, 12.0\N{NO-BREAK SPACE}s, 2026-11-23 05:30 UTC"' in bars
+
+
+def test_a_strip_leads_to_the_runs_of_its_pipeline(db):
+    mine = RunFactory(pipeline=PipelineFactory(name="a"))
+    RunFactory(pipeline=PipelineFactory(name="b"))
+    client = person("viewer")
+    html = client.get(listing(Pipeline)).content.decode()
+
+    url = re.search(rf'id="etl-strip-{mine.pipeline_id}" class="etl-strip" href="([^"]*)"', html)[1]
+
+    assert list(client.get(url).context["cl"].result_list) == [mine]
+
+
+def test_the_strips_move_with_the_other_cells(db):
+    pipeline = standing("RUNNING")
+    RunFactory(pipeline=pipeline, status="RUNNING")
+    client = person("viewer")
+    url = client.get(listing(Pipeline)).context["cl"].watch_url
+
+    html = client.get(url).content.decode()
+
+    assert f'id="etl-strip-{pipeline.pk}"' in html
+    assert "etl-bar-info" in html
+
+
+def test_a_disabled_pipeline_is_marked_on_the_list(db):
+    PipelineFactory(enabled=False)
+
+    assert ">disabled<" in person("viewer").get(listing(Pipeline)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("group", "offered"),
+    [
+        ("viewer", set()),
+        ("operator", {"run", "pause", "cancel"}),
+        ("editor", {"run", "pause", "cancel", "enable", "disable"}),
+    ],
+)
+def test_the_list_offers_for_many_what_this_person_may(db, group, offered):
+    PipelineFactory()
+
+    html = person(group).get(listing(Pipeline)).content.decode()
+
+    menu = re.search(r'<select name="action".*?</select>', html, re.DOTALL)
+    choices = set(re.findall(r'<option value="(\w+)"', menu[0])) if menu else set()
+    assert choices == offered
+
+
+def test_enabling_what_is_enabled_and_disabling_what_runs_is_no_error(db):
+    running, disabled = standing("RUNNING", name="runs"), PipelineFactory(name="b", enabled=False)
+    client = person("editor")
+
+    assert said(ask(client, "enable", [running, disabled])) == ["2 pipelines are enabled."]
+    assert said(ask(client, "disable", [running, disabled])) == ["2 pipelines are disabled."]
+    running.refresh_from_db()
+    assert (running.status, running.enabled) == ("RUNNING", False)
 
 
 def test_an_empty_list_says_what_a_pipeline_is(db):

@@ -1,5 +1,6 @@
 """Runs and workers in the admin, read-only; and the overview."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from pipelines import lifecycle
+from pipelines.admin import run_list
 from pipelines.admin.words import EVENTS, PHASES
 from pipelines.choices import Trigger
 from pipelines.definition import freeze
@@ -127,6 +129,88 @@ def test_the_list_of_runs_is_filtered_and_searched(db):
     assert runs_shown(client, q="no route") == {failed.pk}
 
 
+def test_each_word_is_searched_in_the_name_and_in_the_error(db):
+    films = PipelineFactory(name="films")
+    told = RunFactory(pipeline=films, status=RunStatus.FAILED, error_message="No route to it.")
+    quiet = RunFactory(pipeline=films)
+    RunFactory(status=RunStatus.FAILED, error_message="No way to it.")
+    client = person("viewer")
+
+    assert runs_shown(client, q="films") == {told.pk, quiet.pk}
+    assert runs_shown(client, q="FILMS route") == {told.pk}
+    assert runs_shown(client, q='"route to"') == {told.pk}
+    assert runs_shown(client, q='"to route"') == set()
+    assert runs_shown(client, q="films way") == set()
+    assert runs_shown(client, q='"') == set()
+
+
+def test_runs_are_counted_to_an_end(db, monkeypatch):
+    monkeypatch.setattr(run_list, "MOST_COUNTED", 30)
+    pipeline = PipelineFactory()
+    RunFactory.create_batch(30, pipeline=pipeline)
+    client = person("viewer")
+
+    assert "30 runs" in " ".join(text(client, listing(PipelineRun)).split())
+    RunFactory(pipeline=pipeline)
+    html = " ".join(text(client, listing(PipelineRun)).split())
+
+    assert "30+ runs" in html
+    assert "results (" not in html
+    assert len(runs_shown(client, p="2")) == 5
+    assert client.get(listing(PipelineRun), {"p": "3"}).status_code == 302
+
+
+def test_the_list_says_how_many_runs_match(db):
+    pipeline = PipelineFactory()
+    RunFactory.create_batch(2, pipeline=pipeline)
+    RunFactory(pipeline=pipeline, status=RunStatus.FAILED)
+    client = person("viewer")
+
+    assert "2 results (" in text(client, f"{listing(PipelineRun)}?status__exact=SUCCESS")
+    assert "results (" not in text(client, listing(PipelineRun))
+
+
+def test_the_list_names_the_pipelines_that_ran_last_and_the_chosen_one(db):
+    rows = [PipelineFactory(name=f"films-{number:02}") for number in range(12)]
+    for hours, pipeline in enumerate(rows):
+        RunFactory(pipeline=pipeline, started_at=timezone.now() - timedelta(hours=hours))
+    client = person("viewer")
+
+    def named(**parameters):
+        answer = client.get(listing(PipelineRun), parameters)
+        specs = answer.context["cl"].filter_specs
+        (spec,) = [spec for spec in specs if spec.title == "pipeline"]
+        return [name for _, name in spec.lookup_choices]
+
+    assert named() == [row.name for row in rows[:10]]
+    chosen = named(pipeline__id__exact=str(rows[11].pk))
+    assert chosen == [*(row.name for row in rows[:10]), "films-11"]
+
+
+def test_only_the_runs_of_one_pipeline_are_ordered_by_result_and_rows(db):
+    pipeline = PipelineFactory()
+    RunFactory.create_batch(2, pipeline=pipeline)
+    client = person("viewer")
+
+    def orders(**parameters):
+        html = client.get(listing(PipelineRun), parameters).content.decode()
+        return set(re.findall(r"[?&;]o=(\d)", html))
+
+    assert orders() == {"0", "1"}
+    assert orders(pipeline__id__exact=str(pipeline.pk)) == {"0", "1", "2", "4", "5"}
+
+
+def test_a_list_that_nothing_matches_leads_to_everything(db):
+    RunFactory()
+    client = person("viewer")
+
+    assert "Nothing matches" in text(client, f"{listing(PipelineRun)}?q=nowhere")
+
+
+def test_an_empty_list_of_runs_says_what_to_do(db):
+    assert "Nothing has run yet" in text(person("viewer"), listing(PipelineRun))
+
+
 def test_the_list_has_the_newest_run_first(db):
     long_ago = RunFactory(started_at=timezone.now() - timedelta(days=3))
     newest, older = RunFactory(), RunFactory(started_at=timezone.now() - timedelta(hours=3))
@@ -217,8 +301,8 @@ def test_the_overview_says_when_no_worker_is_there(db):
     client = person("viewer")
 
     assert "No worker is running" in text(client, "/admin/")
-    WorkerFactory()
-    assert "1 worker is ready" in text(client, "/admin/")
+    worker = WorkerFactory()
+    assert page(worker) in text(client, "/admin/")
 
 
 def test_a_newcomer_is_led_to_a_connection_and_a_pipeline(db):
