@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from pipelines import changes, lifecycle
 from pipelines.admin import cells, servers
@@ -104,7 +105,9 @@ class RestoringAdmin(HistoryAdmin):
     ) -> HttpResponse:
         pipeline = _fresh(key)
         facts = {"name": pipeline.name, "when": cells.exactly(record.history_date)}
-        self.log_change(request, pipeline, _("Restored from %(when)s") % facts)
+        with override("en"):  # as all of Django's log is kept
+            noted = _("Restored from %(when)s") % {"when": cells.exactly(record.history_date)}
+        self.log_change(request, pipeline, noted)
         messages.success(request, _("“%(name)s” is defined again as on %(when)s.") % facts)
         if findings is not None:
             for sentence in servers.told(findings, changes.values_of(pipeline)):

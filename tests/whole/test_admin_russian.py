@@ -278,21 +278,23 @@ def test_what_is_asked_of_a_pipeline_is_russian(full, name):
 
 def test_a_history_with_entries_is_russian_whoever_made_them(db):
     pipeline = PipelineFactory(incremental=True)
-    english_client = person()
+    english_client = person(is_superuser=True)
+    reader = UserFactory()
     english_client.post(page(pipeline, "disable"))
     english_client.post(page(pipeline), posted(english_client, pipeline, description="Описание"))
-    english_client.post(page(pipeline, "reset"))
     english_client.post(listing(Connection, "add"), new_connection())
+    english_client.post(page(reader), posted(english_client, reader, first_name="Ида"))
     client = russian()
 
     html = seen(client, page(pipeline, "history"))
 
     assert english(html, english_client.user.username, client.user.username) == []
-    assert "Отключить" in html
-    assert "Сбросить контрольную точку" in html
-    assert "Изменено Описание" in html
+    assert "Изменено: включён" in html
+    assert "Изменено: описание" in html
     shop = Connection.objects.get(name="shop")
-    assert "Добавлено" in seen(client, page(shop, "history"))
+    assert "Создано" in seen(client, page(shop, "history"))
+    html = seen(russian(is_superuser=True), page(reader, "history"))
+    assert "Изменено Имя" in html
 
 
 def test_deleting_many_asks_in_russian(full):
