@@ -1,6 +1,6 @@
 """What keeps the list of all runs cheap, however many there are; the list is in `run`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.core.paginator import Paginator
@@ -14,6 +14,8 @@ from pipelines.models import Pipeline, PipelineRun
 from pipelines.states import RunStatus
 
 if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
     Pages = Paginator[Any]
 else:
     Pages = Paginator
@@ -32,7 +34,8 @@ class CappedPaginator(Pages):
     @cached_property
     def counted(self) -> int:
         """How many rows there are, at most one more than are counted."""
-        return int(self.object_list.order_by()[: MOST_COUNTED + 1].count())  # type: ignore[union-attr, call-arg]
+        rows = cast("QuerySet[Any]", self.object_list)
+        return rows.order_by()[: MOST_COUNTED + 1].count()
 
     @cached_property
     def count(self) -> int:
@@ -56,7 +59,7 @@ class LatestPipelines(admin.RelatedFieldListFilter):
 
     def field_choices(
         self, field: Any, request: HttpRequest, model_admin: Any
-    ) -> list[tuple[Any, str]]:
+    ) -> "list[tuple[str, StrOrPromise]]":
         """At most ten, and the chosen one."""
         newest = PipelineRun.objects.order_by("-started_at", "-id").values_list("pipeline")
         keys = list(dict.fromkeys(key for (key,) in newest[:_LATEST_RUNS]))[:_LATEST_PIPELINES]
