@@ -346,7 +346,7 @@ def test_workers_users_groups_and_tokens_have_russian_pages(full):
     client = russian(is_superuser=True)
     AuthToken.objects.create(client.user)
     token = AuthToken.objects.get()
-    names = (client.user.username, token.token_key, *GROUPS)
+    names = (client.user.username, token.token_key, token.digest, *GROUPS)
 
     for row in (Worker.objects.first(), client.user, token, *Group.objects.all()):
         assert english(seen(client, page(row)), *names) == []
