@@ -10,6 +10,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from pipelines.admin.asking import AskingAdmin
@@ -73,7 +74,7 @@ class Admin(AskingAdmin):
     # The list.
 
     @admin.display(description=gettext_lazy("Select record"))
-    def action_checkbox(self, obj: Any) -> str:
+    def action_checkbox(self, obj: Any) -> SafeString:
         """The box that selects a row for an action."""
         return tick_box(obj, gettext("Select this object for an action - {}").format(obj))
 

@@ -57,7 +57,8 @@ def failing(rows: QuerySet[Any]) -> QuerySet[Any]:
     """Those of these pipelines whose newest run that ended has failed; not the disabled ones."""
     ended = PipelineRun.objects.filter(pipeline=OuterRef("pk")).exclude(status=RunStatus.RUNNING)
     newest = ended.order_by("-generation").values("status")[:1]
-    return rows.filter(enabled=True).alias(result=Subquery(newest)).filter(result=RunStatus.FAILED)
+    ran: QuerySet[Any] = rows.filter(enabled=True).alias(result=Subquery(newest))
+    return ran.filter(result=RunStatus.FAILED)
 
 
 def how_many() -> int:
@@ -77,7 +78,7 @@ def panel(request: HttpRequest) -> dict[str, Any]:
         "longest": LONGEST,
         "latest": LATEST,
     }
-    found = list(Pipeline.objects.raw(_FAILING, parameters))
+    found: list[Any] = list(Pipeline.objects.raw(_FAILING, parameters))
     every = found[0].of_all if found else 0
     return {
         "rows": [_line(request, row) for row in found],

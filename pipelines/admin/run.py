@@ -1,6 +1,6 @@
 """Runs: read-only, the list of all and the page of one with its timeline and definition."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -70,7 +70,7 @@ class RunAdmin(ReadOnlyAdmin):
             found.full_result_count = found.result_count
         return found
 
-    def get_sortable_by(self, request: HttpRequest) -> Sequence[str]:
+    def get_sortable_by(self, request: HttpRequest) -> Any:
         """By result and rows only the runs of one pipeline: to sort all, all would be read."""
         is_of_one = "pipeline__id__exact" in request.GET
         more = ("result", "read", "written") if is_of_one else ()
