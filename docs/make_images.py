@@ -12,7 +12,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    FloatRect,
+    Page,
+    Playwright,
+    ViewportSize,
+    sync_playwright,
+)
 
 IMAGES = Path(__file__).parent / "images"
 CHROMIUM = Path("/usr/bin/chromium")
@@ -23,7 +30,7 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
-WIDE = {"width": 1360, "height": 850}
+WIDE = ViewportSize(width=1360, height=850)
 PHONE = {"width": 390, "height": 844}
 _SLOW = (
     "SELECT carrier, flight, origin, time_hour, dest, air_time, modified\n"
@@ -116,9 +123,12 @@ def main() -> None:
         page.locator("#etl-answer section, #etl-answer h2").first.wait_for()
         page.set_viewport_size({"width": WIDE["width"], "height": 3000})
         box = page.locator("#etl-answer").bounding_box()
-        assert box
-        clip = {"x": box["x"] - 16, "y": box["y"] - 70, "width": box["width"] + 32}
-        page.screenshot(path=IMAGES / "preview.png", clip={**clip, "height": box["height"] + 86})
+        if not box:
+            raise SystemExit("The preview gave no answer.")
+        clip = FloatRect(
+            x=box["x"] - 16, y=box["y"] - 70, width=box["width"] + 32, height=box["height"] + 86
+        )
+        page.screenshot(path=IMAGES / "preview.png", clip=clip)
         page.set_viewport_size(WIDE)
 
         dark = signed_in(browser, address, password, color_scheme="dark")
