@@ -1,0 +1,75 @@
+"""Both sessions of a comparison: one snapshot each, and both servers computing at once."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from psycopg import sql
+
+from runner.connections import Session
+from runner.contained import contained, parsed_first
+from runner.source import CopyStream
+
+T = TypeVar("T")
+Fields = list[str | None]
+_EVERYTHING = 1_000_000_000
+
+
+class Pair:
+    """The sessions with source and target, each in one READ ONLY snapshot."""
+
+    def __init__(self, source: Session, target: Session) -> None:
+        self.source = source
+        self.target = target
+
+    def side(self, *, source: bool) -> Session:
+        """The session of one side."""
+        return self.source if source else self.target
+
+    def both(
+        self, on_source: sql.Composable, on_target: sql.Composable
+    ) -> tuple[list[Fields], list[Fields]]:
+        """All that two COPYs give; both servers work at the same time."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            other = pool.submit(lambda: list(copied(self.target, on_target)))
+            mine = list(copied(self.source, on_source))
+            return mine, other.result()
+
+
+@contextmanager
+def snapshot(session: Session) -> Iterator[None]:
+    """Everything in here sees the same rows, and nothing in here can write."""
+    with contained(session, isolation="REPEATABLE READ"):
+        yield
+
+
+def copied(session: Session, statement: sql.Composable) -> Iterator[Fields]:
+    """The rows of a COPY … TO STDOUT in text format, field by field; None is NULL."""
+    parsed_first(session, statement)
+    stream = CopyStream(session, binary=False)
+    while stream.wait_first():
+        for piece in stream.pieces(_EVERYTHING):
+            for line in bytes(piece.data).decode().split("\n")[:-1]:
+                yield [_unescaped(field) for field in line.split("\t")]
+
+
+def one_row(session: Session, statement: sql.Composable) -> Fields:
+    """The only row of a SELECT, as text."""
+    result = parsed_first(session, statement)
+    values = (result.get_value(0, column) for column in range(result.nfields))
+    return [None if value is None else value.decode() for value in values]
+
+
+def _unescaped(field: str) -> str | None:
+    if "\\" not in field:
+        return field
+    if field == "\\N":
+        return None
+    return _ESCAPE.sub(lambda match: _CHARACTERS.get(match[1], match[1]), field)
+
+
+# https://www.postgresql.org/docs/current/sql-copy.html, text format: what COPY TO writes.
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_CHARACTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}

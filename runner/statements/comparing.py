@@ -1,0 +1,306 @@
+"""Statements that compare: counts and sums of hashes by range of keys, and rows of a range."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from pipelines.names import TableName
+from runner.comparing.forms import Form, Hashing
+from runner.plan import Column, Identity
+from runner.statements.parts import conjunction, names, subquery, table, typed
+from runner.statements.source import Bounds, placeless, select_after
+
+_WHOLE = {"bigint", "integer", "smallint", "oid"}
+_EXACT = 2**53
+#: Longer values are cut for people, and told apart by a digest.
+SHOWN_CHARACTERS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """How rows are put into segments: by the first key column between `bounds` (texts, sorted,
+    of its type), and within a range by the key's hash, into `parts` (a power of two).
+    """
+
+    first: Form | None
+    bounds: tuple[str, ...] = ()
+    parts: int = 1
+
+    @property
+    def are_small(self) -> bool:
+        """Whole numbers that a float8 holds exactly."""
+        whole = self.first is not None and self.first.type_name in _WHOLE
+        return whole and all(abs(int(bound)) < _EXACT for bound in self.bounds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One side of a comparison: rows of `rows` AS q that fulfil `conditions`."""
+
+    source: bool
+    rows: sql.Composable
+    hashing: Hashing
+    key: tuple[Form, ...]
+    columns: tuple[Form, ...]
+    ranges: Ranges
+    conditions: tuple[sql.Composable, ...] = ()
+
+    def where(self, *more: sql.Composable) -> sql.Composable:
+        """All conditions in one."""
+        return conjunction([*self.conditions, *more])
+
+    def row_hash(self, forms: Sequence[Form]) -> sql.Composable:
+        """A bigint that is equal for equal values of these columns."""
+        values = sql.SQL(", ").join(f.hashed(self.hashing, source=self.source) for f in forms)
+        return _HASHES[self.hashing].format(sql.SQL("ROW({})").format(values))
+
+    @property
+    def segment(self) -> sql.Composable:
+        """The number of a row's segment."""
+        ranges = self.ranges
+        number: sql.Composable = sql.SQL("0")
+        if ranges.first is not None and ranges.bounds:
+            value, type_name = ranges.first.on(source=self.source), ranges.first.type_name
+            if ranges.are_small:
+                # The quickest search that PostgreSQL has.
+                value, type_name = sql.SQL("({})::float8").format(value), "float8"
+            number = sql.SQL("coalesce(pg_catalog.width_bucket({}, {}), 0)").format(
+                value, array_of(ranges.bounds, type_name)
+            )
+        if ranges.parts == 1:
+            return number
+        return sql.SQL("({} * {} + ({} & {}))").format(
+            number,
+            sql.Literal(ranges.parts),
+            self.row_hash(self.key),
+            sql.Literal(ranges.parts - 1),
+        )
+
+
+_HASHES = {
+    Hashing.RECORD: sql.SQL("pg_catalog.hash_record_extended({}, 0)"),
+    Hashing.TEXT: sql.SQL('pg_catalog.hashtextextended({}::text COLLATE "C", 0)'),
+    Hashing.MD5: sql.SQL(
+        "('x' || left(md5(pg_catalog.convert_to({}::text, 'UTF8')), 16))::bit(64)::bigint"
+    ),
+}
+
+#: What servers that hash alike answer alike.
+PROBES = {
+    Hashing.RECORD: sql.SQL(
+        "SELECT pg_catalog.hash_record_extended(ROW(1::bigint, 'a\u00e9'::text COLLATE \"C\","
+        " 1.5::numeric, 0.1::float8, true, NULL::text,"
+        " timestamptz '2026-01-01 00:00:00+00', date '2026-01-01',"
+        " '00000000-0000-0000-0000-000000000001'::uuid, '{\"a\": 1}'::jsonb), 0)"
+    ),
+    Hashing.TEXT: sql.SQL(
+        "SELECT pg_catalog.hashtextextended(ROW(1, 'a\u00e9', NULL)::text COLLATE \"C\", 0)"
+    ),
+}
+
+
+def source_rows(query: str) -> sql.Composable:
+    """What a side's `rows` are on the source."""
+    return subquery(query)
+
+
+def target_rows(name: TableName) -> sql.Composable:
+    """What a side's `rows` are on the target."""
+    return sql.SQL("{} AS q").format(table(name))
+
+
+def total(place: Place) -> sql.Composed:
+    """How many rows there are."""
+    return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(place.rows, place.where())
+
+
+def whole(place: Place) -> sql.Composed:
+    """How many rows there are, and the sum of their hashes."""
+    return sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} WHERE {}").format(
+        place.row_hash(place.columns), place.rows, place.where()
+    )
+
+
+def segments(place: Place) -> sql.Composed:
+    """For each segment: its number, how many rows it has, the sum of their hashes.
+
+    Of a UNION the planner cannot tell how many values there are, so it does not take each key for
+    a group of its own, which it would not let several processes count.
+    """
+    return sql.SQL(
+        "COPY (SELECT s, count(*), sum(h) FROM (SELECT {} AS s, {} AS h FROM {} WHERE {}"
+        " UNION ALL SELECT 0, 0::bigint WHERE false) AS r GROUP BY s) TO STDOUT"
+    ).format(place.segment, place.row_hash(place.columns), place.rows, place.where())
+
+
+def rows_of(place: Place, wanted: Sequence[int], spans: Sequence[sql.Composable]) -> sql.Composed:
+    """The rows of these segments in their order: number, hash, near values, then the key.
+
+    `spans` are conditions on the key that an index can answer, one of which holds for each row.
+    """
+    exact = [form for form in place.columns if form.tolerance is None]
+    near = [form for form in place.columns if form.tolerance is not None]
+    columns = [
+        *(form.on(source=place.source) for form in near),
+        *(form.text(source=place.source) for form in place.key),
+    ]
+    where = place.where(sql.SQL("({})").format(sql.SQL(" OR ").join(spans))) if spans else None
+    return sql.SQL(
+        "COPY (SELECT * FROM (SELECT {} AS s, {} AS h, {} FROM {} WHERE {} OFFSET 0) AS r"
+        " WHERE s = ANY({}) ORDER BY s) TO STDOUT"
+    ).format(
+        place.segment,
+        place.row_hash(exact) if exact else sql.SQL("0"),
+        sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(column, sql.Identifier(f"c{i}"))
+            for i, column in enumerate(columns)
+        ),
+        place.rows,
+        where or place.where(),
+        array_of([str(number) for number in wanted], "bigint"),
+    )
+
+
+def span(place: Place, low: str | None, high: str | None) -> sql.Composable:
+    """The first key column is at least `low` and below `high`; a NULL is below everything."""
+    first = place.ranges.first
+    assert first is not None  # noqa: S101  # only ranges have borders
+    value, type_name = first.on(source=place.source), first.type_name
+    parts: list[sql.Composable] = []
+    if low is not None:
+        parts.append(sql.SQL("{} >= {}").format(value, typed(low, type_name)))
+    if high is not None:
+        parts.append(sql.SQL("{} < {}").format(value, typed(high, type_name)))
+    found = sql.SQL("({})").format(conjunction(parts))
+    if low is None:
+        return sql.SQL("({} OR {} IS NULL)").format(found, value)
+    return found
+
+
+def values_of(place: Place, keys: Sequence[Sequence[str | None]]) -> sql.Composed:
+    """For each row with one of these keys: the key, then each column as people read it."""
+    return sql.SQL("COPY (SELECT {}, {} FROM {} WHERE {}) TO STDOUT").format(
+        sql.SQL(", ").join(form.text(source=place.source) for form in place.key),
+        sql.SQL(", ").join(_for_people(form, source=place.source) for form in place.columns),
+        place.rows,
+        place.where(among(place.key, keys, source=place.source)),
+    )
+
+
+def _for_people(form: Form, *, source: bool) -> sql.Composable:
+    text = form.text(source=source)
+    return sql.SQL(
+        "CASE WHEN length({t}) <= {n} THEN {t} ELSE left({t}, {n}) || '… ' || md5({t}) END"
+    ).format(t=text, n=sql.Literal(SHOWN_CHARACTERS))
+
+
+def among(
+    key: Sequence[Form], keys: Sequence[Sequence[str | None]], *, source: bool
+) -> sql.Composable:
+    """The key is one of these (texts). A NULL in a key is equal to a NULL."""
+    if len(key) == 1 and all(values[0] is not None for values in keys):
+        texts = [str(values[0]) for values in keys]
+        return sql.SQL("{} = ANY({})").format(
+            key[0].on(source=source), array_of(texts, key[0].type_name)
+        )
+    listed = sql.SQL(", ").join(_listed(key, values) for values in keys)
+    aliases = [sql.Identifier("k", f"k{i}") for i in range(len(key))]
+    equal = sql.SQL(" AND ").join(
+        sql.SQL("{} IS NOT DISTINCT FROM {}").format(form.on(source=source), alias)
+        for form, alias in zip(key, aliases, strict=True)
+    )
+    return sql.SQL("EXISTS (SELECT FROM (VALUES {}) AS k ({}) WHERE {})").format(
+        listed, names(f"k{i}" for i in range(len(key))), equal
+    )
+
+
+def _listed(key: Sequence[Form], values: Sequence[str | None]) -> sql.Composed:
+    return sql.SQL("({})").format(
+        sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(form.type_name))
+            for form, value in zip(key, values, strict=True)
+        )
+    )
+
+
+def array_of(texts: Sequence[str], type_name: str) -> sql.Composed:
+    """A constant array."""
+    return sql.SQL("{}::{}[]").format(sql.Literal(list(texts)), sql.SQL(type_name))
+
+
+def sampled(rows: sql.Composable, form: Form, percent: float) -> sql.Composed:
+    """Values of a column in the order of the ranges, from some pages of the table."""
+    return sql.SQL(
+        "COPY (SELECT ({v})::text FROM {rows} TABLESAMPLE SYSTEM ({p}) REPEATABLE (1)"
+        " WHERE {v} IS NOT NULL ORDER BY {v}) TO STDOUT"
+    ).format(v=form.target, rows=rows, p=sql.Literal(percent))
+
+
+def pages(oid: int) -> sql.Composed:
+    """How many pages the table has, its partitions together."""
+    return sql.SQL(
+        "SELECT greatest(pg_relation_size({oid}::oid::regclass), (SELECT coalesce(sum("
+        "pg_relation_size(relid)), 0) FROM pg_partition_tree({oid}::oid::regclass)))::bigint"
+        " / current_setting('block_size')::bigint"
+    ).format(oid=sql.Literal(oid))
+
+
+def not_deleted(column: str) -> sql.Composable:
+    """Rows of the target that no load has marked as deleted."""
+    return sql.SQL("({0} IS NULL OR {0}::text = 'false')").format(sql.Identifier("q", column))
+
+
+def position(identity: Identity) -> sql.Composed:
+    """Cursor, its type, and the key as a JSON array; no row where the position is not of this
+    definition."""
+    return sql.SQL(
+        "COPY (SELECT cursor_text, cursor_type, to_json(key_text) FROM {table}"
+        " WHERE pipeline_uid = {uid} AND part = 0 AND installation_uid = {installation}"
+        " AND epoch = {epoch} AND definition_hash = {hash}) TO STDOUT"
+    ).format(
+        table=sql.Identifier(identity.state_schema, "checkpoint"),
+        uid=sql.Literal(str(identity.pipeline)),
+        installation=sql.Literal(str(identity.installation)),
+        epoch=identity.epoch,
+        hash=sql.Literal(identity.definition_hash),
+    )
+
+
+def up_to(order: Sequence[Column], bounds: Bounds, *, with_placeless: bool) -> sql.Composable:
+    """Rows of the source that an incremental load has read, the next one reading `bounds`."""
+    first = order[0]
+    if bounds.lower is not None:
+        read: sql.Composable = sql.SQL("{} < {}").format(
+            sql.Identifier("q", first.name), typed(bounds.lower, first.type_name)
+        )
+    else:
+        read = sql.SQL("({}) <= ({})").format(
+            names((c.name for c in order), "q"), _position_values(order, bounds)
+        )
+    if not with_placeless:
+        return sql.SQL("({} AND NOT ({}))").format(read, placeless(first))
+    return sql.SQL("({} OR {})").format(read, placeless(first))
+
+
+def _position_values(order: Sequence[Column], bounds: Bounds) -> sql.Composable:
+    position = bounds.position
+    texts = (position.cursor, *position.key) if position else ()
+    return sql.SQL(", ").join(
+        typed(text, column.type_name) for text, column in zip(texts, order, strict=True)
+    )
+
+
+def waiting_keys(
+    query: str, order: Sequence[Column], key: Sequence[Form], bounds: Bounds, *, most: int
+) -> sql.Composed:
+    """The keys of rows that the next incremental run would read, `most` at most."""
+    return sql.SQL("COPY (SELECT {} FROM ({}) AS q LIMIT {}) TO STDOUT").format(
+        sql.SQL(", ").join(form.text(source=True) for form in key),
+        select_after(query, order, order, bounds=bounds),
+        sql.Literal(most),
+    )
+
+
+#: The first statement of a transaction takes its snapshot.
+SEE = sql.SQL("SELECT 1")
