@@ -117,9 +117,9 @@ def total(place: Place) -> sql.Composed:
 
 def whole(place: Place) -> sql.Composed:
     """How many rows there are, and the sum of their hashes."""
-    return sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} WHERE {}").format(
-        place.row_hash(place.columns), place.rows, place.where()
-    )
+    return sql.SQL(
+        "COPY (SELECT count(*), coalesce(sum({}), 0) FROM {} WHERE {}) TO STDOUT"
+    ).format(place.row_hash(place.columns), place.rows, place.where())
 
 
 def segments(place: Place) -> sql.Composed:
