@@ -14,7 +14,7 @@ from pipelines import lifecycle
 from pipelines.definition import position_hash
 from pipelines.lifecycle import Claim, Failure, Result, Superseded
 from pipelines.models import Installation
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable
 from pipelines.states import RUNNING
 from runner.addresses import definition_from
 from runner.connections import Session, reading, writing
@@ -77,8 +77,8 @@ class Execution:
             return self._failed(_rejection(error))
         except UnknownOutcome:
             return self._failed(_UNKNOWN)
-        except WrongKey as error:
-            return self._failed(RunError(str(error), error_class="WrongKey"))
+        except Unreadable as error:
+            return self._failed(RunError(str(error), error_class=type(error).__name__))
         except psycopg.Error as error:
             logger.warning("%s: %s", self._label(), error, exc_info=True)
             return self._failed(classify(error, side_of(error)))

@@ -4,11 +4,14 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.db import connection as metadata
 from django.db.models import Func, IntegerField, OuterRef, ProtectedError, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from pipelines.admin import cells, servers
 from pipelines.admin.base import Admin
@@ -16,7 +19,12 @@ from pipelines.admin.connection_form import FIELDS, ConnectionForm
 from pipelines.admin.verbs import Answer, Refused, Verb
 from pipelines.models import Connection, Pipeline
 from pipelines.permissions import may
-from pipelines.validation import pipelines_of, target_schemas, used_by_sentence
+from pipelines.validation import (
+    password_columns,
+    pipelines_of,
+    target_schemas,
+    used_by_sentence,
+)
 from runner.preflight import address_of
 
 _SHOWN_PIPELINES = 50
@@ -59,7 +67,11 @@ class ConnectionAdmin(Admin):
         (None, {"fields": ("name",)}),
         (
             gettext_lazy("Server"),
-            {"fields": ("host", "port", "dbname", "user", "password", "sslmode")},
+            {"fields": ("host", "port", "dbname", "user", "sslmode")},
+        ),
+        (
+            gettext_lazy("Password"),
+            {"fields": ("password_source", "password", "password_reference")},
         ),
         (gettext_lazy("As a target"), {"fields": ("target_schemas",)}),
     )
@@ -115,6 +127,21 @@ class ConnectionAdmin(Admin):
 
     # The page.
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Connection | None:
+        """Locked while it is changed: what the form checks is so when it is stored."""
+        row: Connection | None = super().get_object(request, object_id, from_field)
+        if row is not None and request.method == "POST" and metadata.in_atomic_block:
+            Connection.objects.select_for_update().filter(pk=row.pk).first()
+            row.refresh_from_db()
+        return row
+
+    @method_decorator(sensitive_post_parameters("password"))
+    def changeform_view(self, *args: Any, **kwargs: Any) -> Any:
+        """A page of an error shows no password that was typed."""
+        return super().changeform_view(*args, **kwargs)
+
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
         """The form, or for the built-in one and for onlookers what may be seen."""
         if obj is not None and obj.is_built_in:
@@ -146,19 +173,20 @@ class ConnectionAdmin(Admin):
         rows = pipelines_of(connection).only("name")[:_SHOWN_PIPELINES]
         return [cells.link(cells.page_of(row), row) for row in rows]
 
+    @method_decorator(sensitive_variables())
     def save_model(
         self, request: HttpRequest, obj: Connection, form: ConnectionForm, change: bool
     ) -> None:
         """Only what changed; an empty password field leaves the stored one."""
-        password = form.cleaned_data.get("password")
-        if password or not change:
-            obj.set_password(password or "")
+        values = {name: getattr(obj, name) for name in FIELDS}
+        if password := form.cleaned_data.get("password"):
+            values["password"] = password
+        columns = password_columns(values, obj)
         if not change:
+            obj.secret = columns.get("secret", "")
             obj.save(force_insert=True)
             return
-        changed = {name: getattr(obj, name) for name in form.changed_data if name in FIELDS}
-        if password:
-            changed["secret"] = obj.secret
+        changed = {name: values[name] for name in form.changed_data if name in FIELDS} | columns
         if changed:
             Connection.objects.filter(pk=obj.pk).update(**changed, updated_at=Now())
 

@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from pipelines.admin.verbs import Refused
 from pipelines.choices import Mode, Publish
 from pipelines.models import Connection, Pipeline
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable
 from runner import preflight, reconcile
 
 
@@ -26,7 +26,7 @@ def test(connection: Connection) -> preflight.ConnectionReport:
     """Try to sign in; never raises for what the server does."""
     try:
         return preflight.test_connection(preflight.address_of(connection))
-    except WrongKey as error:
+    except Unreadable as error:
         return preflight.ConnectionReport(ok=False, sentence=str(error))
 
 
@@ -38,7 +38,7 @@ def compare(pipeline: Pipeline) -> reconcile.Counts:
         )
     except reconcile.ReconcileFailed as failed:
         raise Refused(failed.sentence) from failed
-    except WrongKey as error:
+    except Unreadable as error:
         raise Refused(str(error)) from error
 
 
@@ -57,7 +57,7 @@ def told(findings: preflight.Findings, values: Mapping[str, Any]) -> Iterator[st
 def _open_secret(field: str, connection: Connection) -> None:
     try:
         preflight.address_of(connection)
-    except WrongKey as error:
+    except Unreadable as error:
         raise preflight.Rejected({field: [str(error)]}) from error
 
 

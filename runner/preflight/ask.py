@@ -7,6 +7,7 @@ from runner.errors import RunError, Side, classify, side_of
 from runner.plan import Address, Definition
 from runner.preflight.examine import examine
 from runner.preflight.values import ConnectionReport, Findings, Rejected
+from runner.reach import ForbiddenHost
 
 #: People wait for this; planning a query takes milliseconds unless a table is locked.
 LIMIT_SECONDS = 10
@@ -45,6 +46,8 @@ def test_connection(address: Address) -> ConnectionReport:
         with writing(address) as session:
             _limit(session)
             row = session.execute(_REPORT).fetchone()
+    except ForbiddenHost as forbidden:
+        return ConnectionReport(ok=False, sentence=forbidden.sentence)
     except (RunError, psycopg.Error):
         # One sentence for every failure: a connection test is no port scanner.
         return ConnectionReport(ok=False, sentence=_FAILED)

@@ -21,8 +21,8 @@ from pipelines.api.serializers.connections import ConnectionSerializer, Connecti
 from pipelines.api.serializers.strict import Nothing
 from pipelines.api.views.base import ApiView
 from pipelines.models import Connection
-from pipelines.secrets import WrongKey
-from pipelines.validation import duplicate_connection, used_by_sentence
+from pipelines.secrets import Unreadable
+from pipelines.validation import duplicate_connection, password_columns, used_by_sentence
 from runner import preflight
 
 
@@ -51,9 +51,8 @@ class ConnectionList(ApiView):
     def post(self, request: Request) -> Response:
         """Stores it without asking its server; `/test` does that."""
         values = self.validated(request)
-        password = values.pop("password")
-        connection = Connection(**values)
-        connection.set_password(password)
+        connection = Connection(**_without_password(values))
+        connection.secret = password_columns(values, connection).get("secret", "")
         with unique_name(duplicate_connection(connection.name)):
             connection.save(force_insert=True)
         address = reverse("api:connection", args=[connection.name])
@@ -86,9 +85,11 @@ class ConnectionDetail(ApiView):
     )
     def patch(self, request: Request, name: str) -> Response:
         """Changes the fields that are given; a password that is not given stays."""
-        connection = _editable(name)
-        values = self.validated(request, connection, partial=True)
-        _change(connection, values)
+        with transaction.atomic():
+            # Locked, so that what is checked about its password is so when it is stored.
+            connection = _editable(name, lock=True)
+            values = self.validated(request, connection, partial=True)
+            _change(connection, values)
         return Response(ConnectionSerializer(connection).data)
 
     @extend_schema(
@@ -129,15 +130,16 @@ class ConnectionTest(ApiView):
         return Response(ConnectionTestSerializer(answer).data)
 
 
-def _connection(name: str) -> Connection:
-    connection = Connection.objects.filter(name=name).first()
+def _connection(name: str, *, lock: bool = False) -> Connection:
+    rows = Connection.objects.select_for_update() if lock else Connection.objects.all()
+    connection = rows.filter(name=name).first()
     if connection is None:
         raise NotFound(_("There is no connection of this name."))
     return connection
 
 
-def _editable(name: str) -> Connection:
-    connection = _connection(name)
+def _editable(name: str, *, lock: bool = False) -> Connection:
+    connection = _connection(name, lock=lock)
     if connection.is_built_in:
         sentence = _(
             "The connection “default” is built in: its address is the setting WAREHOUSE_URL."
@@ -151,17 +153,18 @@ def _change(connection: Connection, values: Mapping[str, Any]) -> None:
         name: value
         for name, value in values.items()
         if name != "password" and getattr(connection, name) != value
-    }
+    } | password_columns(values, connection)
     if "name" in changed:
         # Checkpoints are kept for a connection's name: under a new one all is read again.
         _refuse_while_used(connection, _("rename it"))
-    if "password" in values:
-        connection.set_password(values["password"])
-        changed["secret"] = connection.secret
     if changed:
         with unique_name(duplicate_connection(str(changed.get("name", "")))):
             Connection.objects.filter(pk=connection.pk).update(**changed, updated_at=Now())
         connection.refresh_from_db()
+
+
+def _without_password(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "password"}
 
 
 def _refuse_while_used(connection: Connection, what: str) -> None:
@@ -172,6 +175,6 @@ def _refuse_while_used(connection: Connection, what: str) -> None:
 def _try(connection: Connection) -> dict[str, Any]:
     try:
         report = preflight.test_connection(preflight.address_of(connection))
-    except WrongKey as error:
+    except Unreadable as error:
         report = preflight.ConnectionReport(ok=False, sentence=str(error))
     return {**vars(report), "detail": report.sentence}

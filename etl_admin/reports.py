@@ -1,0 +1,24 @@
+"""What reports of errors leave out: Django's list of secrets, and addresses that hold a password.
+
+Reports are the pages of DEBUG=1 and the mails to ADMINS; nothing else shows settings or variables.
+"""
+
+import re
+from typing import Any
+
+from django.conf import settings
+from django.views.debug import SafeExceptionReporterFilter
+
+
+class Filter(SafeExceptionReporterFilter):
+    """Django's own, and DATABASE_URL, WAREHOUSE_URL and what connections may refer to."""
+
+    hidden_settings = re.compile(
+        f"{SafeExceptionReporterFilter.hidden_settings.pattern}|_URL$", flags=re.IGNORECASE
+    )
+
+    def cleanse_setting(self, key: Any, value: Any) -> Any:
+        """The value, or stars."""
+        if isinstance(key, str) and key.startswith(settings.SECRET_ENV_PREFIX):
+            return self.cleansed_substitute
+        return super().cleanse_setting(key, value)
