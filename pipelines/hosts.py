@@ -59,6 +59,16 @@ def check_addresses(host: str, addresses: Sequence[str]) -> None:
                 raise Forbidden(sentence, host=host[:80], address=address)
 
 
+def is_this_machine(host: str) -> bool:
+    """True when the host says so itself, nobody being asked."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def resolve(host: str, *, seconds: float = RESOLVE_SECONDS) -> tuple[str, ...]:
     """The addresses of `host`, as getaddrinfo understands it (127.1 and 0x7f.1 are addresses).
 

@@ -13,10 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
+from pipelines import hosts
 from pipelines.admin import cells, servers
 from pipelines.admin.base import Admin
 from pipelines.admin.connection_form import FIELDS, ConnectionForm
 from pipelines.admin.verbs import Answer, Refused, Verb
+from pipelines.choices import SslMode
 from pipelines.models import Connection, Pipeline
 from pipelines.permissions import may
 from pipelines.validation import (
@@ -163,6 +165,7 @@ class ConnectionAdmin(Admin):
             context["panel"] = {
                 "buttons": self.buttons(request, stored),
                 "built_in": _built_in_address(stored) if stored.is_built_in else None,
+                "is_open": _is_open(stored),
                 "pipelines": self._users_of(stored, request),
             }
         return super().render_change_form(request, context, *args, **kwargs)
@@ -211,6 +214,12 @@ class ConnectionAdmin(Admin):
             obj.delete()
         except ProtectedError as error:
             raise Refused(_("A pipeline uses this connection.")) from error
+
+
+def _is_open(connection: Connection) -> bool:
+    """True when rows and the password may cross a network for everybody to read."""
+    is_encrypted = connection.sslmode not in (SslMode.DISABLE, SslMode.PREFER)
+    return not (connection.is_built_in or is_encrypted or hosts.is_this_machine(connection.host))
 
 
 def _built_in_address(connection: Connection) -> str:

@@ -59,6 +59,7 @@ def test_connection(address: Address) -> ConnectionReport:
         _NO_STATS: not (stats or superuser),
         _NO_CREATE: not creates,
         _NO_TLS: not tls,
+        _NOT_INSISTED: tls and address.sslmode == "prefer",
         _TOO_OLD: number < _OLDEST_VERSION,
     }
     return ConnectionReport(
@@ -89,4 +90,8 @@ _SUPERUSER = "The role is a superuser. Give the connection a role of its own wit
 _NO_STATS = "The role lacks pg_read_all_stats: rows that commit late are met by reading again."
 _NO_CREATE = "As a target: the role may not create schemas in this database."
 _NO_TLS = "The session is not encrypted."
+_NOT_INSISTED = (
+    "The session is encrypted now, but the connection does not insist on it. Choose “require” or "
+    "“verify-full”."
+)
 _TOO_OLD = "The server is older than PostgreSQL 13, the oldest that is supported."
