@@ -11,6 +11,7 @@ from pipelines import installation
 from pipelines.models import Connection, Pipeline
 from pipelines.names import TableName
 from pipelines.secrets import Unreadable, WrongKey
+from pipelines.validation.schemas import reserved
 from runner.plan import Address, Definition, Method, Mode, Nulls
 
 
@@ -33,9 +34,10 @@ def address_of(connection: Connection) -> Address:
         user=connection.user,
         password=_password(connection),
         sslmode=connection.sslmode,
-        target_schemas=tuple(connection.target_schemas),
+        # Which schemas are reserved may have changed since the list was stored.
+        target_schemas=tuple(name for name in connection.target_schemas if not reserved(name)),
         may_be_local=is_free,
-        metadata=None if is_free else tuple(installation.here()),
+        metadata=None if is_free else installation.here(),
     )
 
 

@@ -61,22 +61,25 @@ def _close_unwanted(opening: Future[S]) -> None:
 
 def _open(kind: type[S], address: Address, name: str) -> S:
     try:
-        ways = ways_to(address)
+        parameters: dict[str, Any] = {**libpq.fixed(), **ways_to(address)}
     except OSError as error:
         raise psycopg.OperationalError("the host has no address") from error
-    session = kind.connect(
-        **libpq.fixed(),
-        **ways,
-        port=address.port,
-        dbname=address.dbname,
-        user=address.user,
-        password=address.password,
-        sslmode=address.sslmode,
-        application_name=name,
-        connect_timeout=CONNECT_SECONDS,
-        autocommit=True,
-        prepare_threshold=None,
-    )
+    try:
+        session = kind.connect(
+            **parameters,
+            port=address.port,
+            dbname=address.dbname,
+            user=address.user,
+            password=address.password,
+            sslmode=address.sslmode,
+            application_name=name,
+            connect_timeout=CONNECT_SECONDS,
+            autocommit=True,
+            prepare_threshold=None,
+        )
+    except psycopg.Error as error:
+        # The frames of psycopg hold the password; what reports them must not have them.
+        raise error.with_traceback(None) from None
     try:
         check_not_metadata(session, address)
     except BaseException:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
 
 from pipelines import references
 from pipelines.choices import PasswordSource, SslMode
@@ -29,6 +30,7 @@ def check_password(
         yield from _referred(values, instance, source)
 
 
+@sensitive_variables()
 def password_columns(values: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
     """The columns to store for checked `values`, so that a password is in one place only."""
     if values.get("password_source", connection.password_source) != PasswordSource.STORED:

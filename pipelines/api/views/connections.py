@@ -7,7 +7,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.db.models.functions import Now
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_variables
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
@@ -48,6 +50,7 @@ class ConnectionList(ApiView):
         parameters=[LOCATION],
         responses={201: ConnectionSerializer, **CONFLICT},
     )
+    @method_decorator(sensitive_variables())
     def post(self, request: Request) -> Response:
         """Stores it without asking its server; `/test` does that."""
         values = self.validated(request)
@@ -83,6 +86,7 @@ class ConnectionDetail(ApiView):
         summary="Change a connection",
         responses={200: ConnectionSerializer, **CONFLICT},
     )
+    @method_decorator(sensitive_variables())
     def patch(self, request: Request, name: str) -> Response:
         """Changes the fields that are given; a password that is not given stays."""
         with transaction.atomic():
@@ -148,6 +152,7 @@ def _editable(name: str, *, lock: bool = False) -> Connection:
     return connection
 
 
+@sensitive_variables()
 def _change(connection: Connection, values: Mapping[str, Any]) -> None:
     changed = {
         name: value
@@ -163,6 +168,7 @@ def _change(connection: Connection, values: Mapping[str, Any]) -> None:
         connection.refresh_from_db()
 
 
+@sensitive_variables()
 def _without_password(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != "password"}
 
