@@ -11,7 +11,8 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class Filter(SafeExceptionReporterFilter):
-    """Django's own, and DATABASE_URL, WAREHOUSE_URL and what connections may refer to."""
+    """Django's own, and DATABASE_URL, WAREHOUSE_URL, what connections may refer to, passwords in
+    dictionaries."""
 
     hidden_settings = re.compile(
         f"{SafeExceptionReporterFilter.hidden_settings.pattern}|_URL$", flags=re.IGNORECASE
@@ -22,3 +23,8 @@ class Filter(SafeExceptionReporterFilter):
         if isinstance(key, str) and key.startswith(settings.SECRET_ENV_PREFIX):
             return self.cleansed_substitute
         return super().cleanse_setting(key, value)
+
+    def get_traceback_frame_variables(self, request: Any, tb_frame: Any) -> list[tuple[str, Any]]:
+        """The variables of a frame, of a library's too; what dictionaries hold is looked at."""
+        found = super().get_traceback_frame_variables(request, tb_frame)
+        return [(name, self.cleanse_setting(name, value)) for name, value in found]
