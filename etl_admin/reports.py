@@ -4,6 +4,7 @@ Reports are the pages of DEBUG=1 and the mails to ADMINS; nothing else shows set
 """
 
 import re
+from collections.abc import ItemsView
 from typing import Any
 
 from django.conf import settings
@@ -24,7 +25,7 @@ class Filter(SafeExceptionReporterFilter):
             return self.cleansed_substitute
         return super().cleanse_setting(key, value)
 
-    def get_traceback_frame_variables(self, request: Any, tb_frame: Any) -> list[tuple[str, Any]]:
+    def get_traceback_frame_variables(self, request: Any, tb_frame: Any) -> ItemsView[str, Any]:
         """The variables of a frame, of a library's too; what dictionaries hold is looked at."""
         found = super().get_traceback_frame_variables(request, tb_frame)
-        return [(name, self.cleanse_setting(name, value)) for name, value in found]
+        return {name: self.cleanse_setting(name, value) for name, value in found}.items()

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='connection',
             name='password_reference',
-            field=models.CharField(blank=True, help_text="Only for a password from the environment or a file: the variable's name, or the file's in SECRET_FILES_DIR.", max_length=255, verbose_name="password's name"),
+            field=models.CharField(blank=True, help_text="Only for a password from the environment or a file: the variable's name, or the file's in SECRET_FILES_DIR.", max_length=255, verbose_name='variable or file'),
         ),
         migrations.AddField(
             model_name='connection',

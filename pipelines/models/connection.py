@@ -86,7 +86,7 @@ class Connection(models.Model):
         help_text=_("Type the password below, or name where the servers find it."),
     )
     password_reference = models.CharField(
-        _("password's name"),
+        _("variable or file"),
         max_length=255,
         blank=True,
         help_text=_(

@@ -36,6 +36,7 @@ from tests.control.asking import Asker
 from tests.control.test_api_errors import shape
 from tests.data.loading import address as address_at
 from tests.factories import ConnectionFactory, PipelineFactory
+from tests.whole.admin_pages import errors, listing, new_connection, page, person
 
 SHOP = {"name": "shop", "host": "db.example.com", "dbname": "shop", "user": "reader"}
 THIS_MACHINE = [
@@ -507,3 +508,39 @@ def test_a_connection_insists_on_tls_unless_told_otherwise(admin):
     admin.post("/connections", SHOP)
     assert Connection.objects.get(name="shop").sslmode == "require"
     assert Address(name="", host="", port=1, dbname="", user="").sslmode == "require"
+
+
+@pytest.mark.parametrize(
+    ("host", "sslmode", "is_said"),
+    [
+        ("db.example.com", "disable", True),
+        ("db.example.com", "prefer", True),
+        ("db.example.com", "require", False),
+        ("localhost", "disable", False),
+        ("127.0.0.1", "prefer", False),
+        ("::1", "disable", False),
+    ],
+)
+def test_a_page_says_when_rows_may_cross_a_network_for_all_to_read(db, host, sslmode, is_said):
+    row = ConnectionFactory(host=host, sslmode=sslmode)
+    html = person().get(page(row)).content.decode()
+    assert ("may be unencrypted" in html) is is_said
+
+
+def test_a_test_says_when_encryption_is_luck():
+    row = ("18.0", "reader", False, False, True, True, True, 180000)
+    session = mock.MagicMock()
+    session.__enter__.return_value.execute.return_value.fetchone.return_value = row
+    said = {}
+    for mode in ("prefer", "require"):
+        with mock.patch("runner.preflight.ask.writing", return_value=session):
+            said[mode] = try_out(address(sslmode=mode)).warnings
+    assert said["require"] == ()
+    assert "does not insist" in said["prefer"][0]
+
+
+@pytest.mark.parametrize("host", ["localhost", "0x7f.1", "169.254.169.254"])
+def test_a_host_that_leads_here_is_said_in_the_form(db, guarded, host):
+    found = errors(person().post(listing(Connection, "add"), new_connection(host=host)))
+    assert list(found) == ["host"]
+    assert "CONNECTIONS_ALLOW_LOCAL" in found["host"][0]
