@@ -28,6 +28,12 @@ def text(name: str, default: str = "") -> str:
     return os.environ.get(name, "").strip() or default
 
 
+def forget(*names: str) -> None:
+    """Take variables out of the environment, for us and for the processes that we start."""
+    for name in names:
+        os.environ.pop(name, None)
+
+
 def boolean(name: str, *, default: bool) -> bool:
     """1/true/yes/on or 0/false/no/off."""
     value = text(name).lower()
@@ -134,6 +140,27 @@ def directory(name: str, default: Path, *, is_written: bool) -> Path:
     return path
 
 
+def folder(name: str, *, apart_from: Path) -> str:
+    """A folder that is there and does not have `apart_from` in it; empty when unset."""
+    value = text(name)
+    path = Path(value)
+    if value and not (path.is_absolute() and path.is_dir()):
+        raise BadSetting(name, "must be a folder that is there, from its root: /run/etl-secrets.")
+    if value and apart_from.resolve().is_relative_to(path.resolve()):
+        raise BadSetting(name, "DATA_DIR, where our own keys are, lies in it; choose another.")
+    return value
+
+
+def prefix(name: str, default: str) -> str:
+    """What names of variables begin with that people may refer to; never that of our own keys."""
+    value = text(name, default)
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*_", value):
+        raise BadSetting(name, f"“{value}” must be capitals, digits and _, with _ at its end.")
+    if own := [one for one in _OWN if one.startswith(value)]:
+        raise BadSetting(name, f"“{value}” would open {own[0]} to people; choose another prefix.")
+    return value
+
+
 def kept_secret(directory: Path, name: str, make: Callable[[], str]) -> str:
     """A secret of this installation in `directory`, made at the first call, readable by us only."""
     path = directory / name
@@ -232,6 +259,7 @@ def _fault_of_parameters(query: str, known: tuple[str, ...]) -> str:
     return ""
 
 
+_OWN = ("DATABASE_URL", "WAREHOUSE_URL", "SECRET_KEY", "ENCRYPTION_KEYS")
 #: A name, a domain with all names in it (.example.com), every host (*), an address.
 _ALLOWED_HOST = re.compile(r"\*|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 #: As Django's `host_validation_re`, but no leading dot, which would stand for every subdomain.

@@ -79,6 +79,10 @@ RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", default=30, least=0.1, most=
 RETENTION_DAYS = env.number("RETENTION_DAYS", default=90, least=1, most=36_500)
 PRIVILEGED_ROLES = env.choice("PRIVILEGED_ROLES", default="WARN", known=("WARN", "REFUSE")).lower()
 CONNECTIONS_ALLOW_LOCAL = env.boolean("CONNECTIONS_ALLOW_LOCAL", default=False)
+SECRET_ENV_PREFIX = env.prefix("SECRET_ENV_PREFIX", "ETL_SECRET_")
+SECRET_FILES_DIR = env.folder("SECRET_FILES_DIR", apart_from=DATA_DIR)
+# libpq lets these into every session, past each parameter that it is given.
+env.forget("PGSERVICE", "PGTZ", "PGDATESTYLE", "PGGEQO")
 
 # The web.
 
@@ -101,6 +105,7 @@ SESSION_COOKIE_SECURE = _HTTPS
 CSRF_COOKIE_SECURE = _HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "etl_admin.reports.Filter"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

@@ -14,6 +14,14 @@ class SslMode(models.TextChoices):
     VERIFY_FULL = "verify-full", _("verify-full: encrypted, host name verified too")
 
 
+class PasswordSource(models.TextChoices):
+    """Where the password of a connection is kept."""
+
+    STORED = "stored", _("stored: kept here, encrypted")
+    ENVIRONMENT = "environment", _("environment: in a variable of the servers' environment")
+    FILE = "file", _("file: in a file on the servers, as Docker and Kubernetes put it there")
+
+
 class PipelineType(models.TextChoices):
     """What turns source rows into target rows."""
 

@@ -11,7 +11,7 @@ from pipelines.admin.said import said
 from pipelines.admin.verbs import Refused
 from pipelines.choices import Mode, Publish
 from pipelines.models import Connection, Pipeline
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable
 from runner import preflight, reconcile
 
 
@@ -34,7 +34,7 @@ def test(connection: Connection) -> preflight.ConnectionReport:
     """Try to sign in; never raises for what the server does."""
     try:
         return preflight.test_connection(preflight.address_of(connection))
-    except WrongKey as error:
+    except Unreadable as error:
         return preflight.ConnectionReport(ok=False, sentence=str(error))
 
 
@@ -46,7 +46,7 @@ def compare(pipeline: Pipeline) -> reconcile.Counts:
         )
     except reconcile.ReconcileFailed as failed:
         raise Refused(said(failed.sentence)) from failed
-    except WrongKey as error:
+    except Unreadable as error:
         raise Refused(said(str(error))) from error
 
 
@@ -72,7 +72,7 @@ def _definition(values: Mapping[str, Any]) -> Any:
 def _open_secret(field: str, connection: Connection) -> None:
     try:
         preflight.address_of(connection)
-    except WrongKey as error:
+    except Unreadable as error:
         raise preflight.Rejected({field: [str(error)]}) from error
 
 

@@ -7,7 +7,7 @@ from pipelines import changes, lifecycle
 from pipelines.api.naming import unique_name
 from pipelines.definition import DATA_FIELDS, is_editable
 from pipelines.models import Connection, Pipeline
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable
 from pipelines.validation import duplicate_name
 from runner import preflight
 
@@ -62,6 +62,6 @@ def _open_secrets(pipeline: Pipeline) -> None:
 def _open_secret(side: str, connection: Connection) -> None:
     try:
         preflight.address_of(connection)
-    except WrongKey as error:
+    except Unreadable as error:
         field = f"{side}_connection"
         raise preflight.Rejected({field: [str(error)]}, f"{side}_unavailable") from error

@@ -26,7 +26,7 @@ from rest_framework.response import Response
 from pipelines.api.refusals import Refused
 from pipelines.lifecycle import TransitionRefused
 from pipelines.models import Pipeline
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable
 from runner.preflight import Rejected
 from runner.reconcile import ReconcileFailed
 
@@ -108,7 +108,7 @@ def _ours(error: Exception) -> Problem | None:
     if isinstance(error, ReconcileFailed):
         status = 409 if error.code == "query_failed" else 503
         return Problem(status=status, code=error.code, detail=error.sentence)
-    if isinstance(error, WrongKey):
+    if isinstance(error, Unreadable):
         return Problem(status=503, code="secret_unreadable", detail=str(error))
     if isinstance(error, Pipeline.DoesNotExist):
         return Problem(status=404, code="not_found", detail=_("There is no pipeline of this id."))
