@@ -77,6 +77,12 @@ RUNNER_LEASE_SECONDS = env.number("RUNNER_LEASE_SECONDS", default=30, least=1, m
 RUNNER_POLL_SECONDS = env.number("RUNNER_POLL_SECONDS", default=5, least=0.1, most=3600)
 RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", default=30, least=0.1, most=3600)
 RETENTION_DAYS = env.number("RETENTION_DAYS", default=90, least=1, most=36_500)
+AUDIT_DAYS = env.number("AUDIT_DAYS", default=365, least=1, most=36_500)
+# How often a user may ask in a minute; 0: without limit.
+LIMIT_RUN = env.count("LIMIT_RUN", default=300, most=1_000_000)
+LIMIT_RECONCILE = env.count("LIMIT_RECONCILE", default=30, most=1_000_000)
+LIMIT_PREVIEW = env.count("LIMIT_PREVIEW", default=30, most=1_000_000)
+LIMIT_TEST = env.count("LIMIT_TEST", default=10, most=1_000_000)
 CONNECTIONS_ALLOW_LOCAL = env.boolean("CONNECTIONS_ALLOW_LOCAL", default=False)
 
 # The web.
@@ -104,6 +110,31 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+
+# Signing in. Failures are kept and judged as `pipelines.lockout` says.
+SIGN_IN_FAILURES = env.count("SIGN_IN_FAILURES", default=10, least=1, most=1000)
+SIGN_IN_LOCK_MINUTES = env.count("SIGN_IN_LOCK_MINUTES", default=15, least=1, most=10_080)
+TRUSTED_PROXIES = env.count("TRUSTED_PROXIES", default=0, most=10)
+AUTHENTICATION_BACKENDS = [
+    # First: it refuses who is locked out, and signs nobody in.
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_HANDLER = "pipelines.lockout.Handler"
+AXES_FAILURE_LIMIT = "pipelines.lockout.limit"
+AXES_COOLOFF_TIME = "pipelines.lockout.cool_off"
+AXES_USERNAME_CALLABLE = "pipelines.lockout.name_of"
+AXES_CLIENT_IP_CALLABLE = "pipelines.origins.client_address"
+AXES_LOCKOUT_CALLABLE = "pipelines.lockout.answer"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
+# The audit has who signed in; the admin's page of lock-outs is ours.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 
 ROOT_URLCONF = "etl_admin.urls"
 WSGI_APPLICATION = "etl_admin.wsgi.application"
@@ -133,6 +164,7 @@ INSTALLED_APPS = [
     "knox",
     "simple_history",
     "csp",
+    "axes",
 ]
 
 MIDDLEWARE = [
@@ -144,8 +176,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "pipelines.middleware.SignedIn",
+    "pipelines.origins.Origins",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Last: it answers for a form that somebody locked out has sent.
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -211,6 +247,7 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
 }
 
+KNOX_TOKEN_MODEL = "knox.AuthToken"
 REST_KNOX = {
     "AUTH_HEADER_PREFIX": "Token",
     "TOKEN_TTL": timedelta(days=90),

@@ -17,6 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
+from pipelines import limits
 from pipelines.admin.theme import ThemedAdmin
 from pipelines.admin.verbs import Answer, Button, Refused, Verb
 from pipelines.permissions import may
@@ -95,7 +96,11 @@ class AskingAdmin(ThemedAdmin):
             messages.warning(request, warning)
 
     def _do(self, verb: Verb, request: HttpRequest, row: Any) -> Answer:
-        """Do it, and note in the row's history who did."""
+        """Do it, unless it is asked too often, and note in the row's history who did."""
+        try:
+            limits.spend(request.user, verb.permission)
+        except limits.LimitReached as reached:
+            raise Refused(reached.sentence) from reached
         answer = verb.act(request, row)
         self.log_change(request, row, str(verb.label))
         return answer

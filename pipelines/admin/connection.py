@@ -5,15 +5,16 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import Func, IntegerField, OuterRef, ProtectedError, Q, QuerySet, Subquery
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from pipelines import audit, changes
 from pipelines.admin import cells, servers
 from pipelines.admin.base import Admin
 from pipelines.admin.connection_form import FIELDS, ConnectionForm
 from pipelines.admin.verbs import Answer, Refused, Verb
+from pipelines.choices import AuditAction
 from pipelines.models import Connection, Pipeline
 from pipelines.permissions import may
 from pipelines.validation import pipelines_of, target_schemas, used_by_sentence
@@ -22,8 +23,9 @@ from runner.preflight import address_of
 _SHOWN_PIPELINES = 50
 
 
-def _test(_request: HttpRequest, connection: Connection) -> Answer:
+def _test(request: HttpRequest, connection: Connection) -> Answer:
     report = servers.test(connection)
+    audit.record(AuditAction.TEST, connection, by=request.user, ok=report.ok)
     if not report.ok:
         raise Refused(report.sentence)
     return Answer(report.sentence, report.warnings)
@@ -154,13 +156,13 @@ class ConnectionAdmin(Admin):
         if password or not change:
             obj.set_password(password or "")
         if not change:
-            obj.save(force_insert=True)
+            changes.create(obj, by=request.user)
             return
         changed = {name: getattr(obj, name) for name in form.changed_data if name in FIELDS}
         if password:
             changed["secret"] = obj.secret
         if changed:
-            Connection.objects.filter(pk=obj.pk).update(**changed, updated_at=Now())
+            changes.change_connection(obj, changed, by=request.user)
 
     # Deleting.
 
@@ -180,7 +182,7 @@ class ConnectionAdmin(Admin):
         """The database has the last word: a pipeline may have been made just now."""
         self.check_deletable(obj)
         try:
-            obj.delete()
+            changes.delete(obj, by=request.user)
         except ProtectedError as error:
             raise Refused(_("A pipeline uses this connection.")) from error
 

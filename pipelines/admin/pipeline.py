@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from pipelines import lifecycle
+from pipelines import changes, lifecycle
 from pipelines.admin import cells, duplicating, pipeline_list, pipeline_page, servers
 from pipelines.admin.base import Admin
 from pipelines.admin.pipeline_form import PipelineForm
@@ -252,7 +252,7 @@ class PipelineAdmin(Admin):
         if change:
             lifecycle.edit(obj, set(form.changed_data) & set(FIELDS), by=request.user)
         else:
-            obj.save(force_insert=True)
+            changes.create(obj, by=request.user)
         if form.findings is not None:
             for sentence in servers.told(form.findings, form.cleaned_data):
                 messages.info(request, sentence)
@@ -272,4 +272,4 @@ class PipelineAdmin(Admin):
 
     def delete_model(self, request: HttpRequest, obj: Pipeline) -> None:
         """By the lifecycle, which refuses while a run is active."""
-        refusing(lifecycle.delete, obj.pk)
+        refusing(lifecycle.delete, obj.pk, by=request.user)

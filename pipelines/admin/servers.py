@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from pipelines.admin.verbs import Refused
+from pipelines.busy import Busy, alone
 from pipelines.choices import Mode, Publish
 from pipelines.models import Connection, Pipeline
 from pipelines.secrets import WrongKey
@@ -33,9 +34,12 @@ def test(connection: Connection) -> preflight.ConnectionReport:
 def compare(pipeline: Pipeline) -> reconcile.Counts:
     """Count the query's rows and the table's, under a time limit. Raises Refused."""
     try:
-        return reconcile.count(
-            reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
-        )
+        with alone(pipeline.source_connection, pipeline.target_connection):
+            return reconcile.count(
+                reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
+            )
+    except Busy as busy:
+        raise Refused(busy.sentence) from busy
     except reconcile.ReconcileFailed as failed:
         raise Refused(failed.sentence) from failed
     except WrongKey as error:

@@ -2,7 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import (
+    AdminOwnPasswordChangeForm,
+    AdminPasswordChangeForm,
+    AuthenticationForm,
+    UserChangeForm,
+    UserCreationForm,
+)
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
@@ -21,7 +27,9 @@ Textarea = UnfoldAdminTextareaWidget
 PasswordInput = UnfoldAdminPasswordWidget
 
 __all__ = [
+    "AdminOwnPasswordChangeForm",
     "AdminPasswordChangeForm",
+    "AuthenticationForm",
     "PasswordInput",
     "TextInput",
     "Textarea",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines import lifecycle
+from pipelines import changes, lifecycle
 from pipelines.api.naming import unique_name
 from pipelines.definition import DATA_FIELDS, is_editable
 from pipelines.models import Connection, Pipeline
@@ -12,12 +12,12 @@ from pipelines.validation import duplicate_name
 from runner import preflight
 
 
-def create(values: Mapping[str, Any]) -> tuple[Pipeline, tuple[str, ...]]:
+def create(values: Mapping[str, Any], *, by: Any) -> tuple[Pipeline, tuple[str, ...]]:
     """A new pipeline and the preflight's warnings. Raises Rejected and ValidationError."""
     pipeline = Pipeline(**values)
     warnings = _ask(pipeline)
     with unique_name(duplicate_name(pipeline.name)):
-        pipeline = Pipeline.objects.create(**values)
+        changes.create(pipeline, by=by)
     return pipeline, warnings
 
 

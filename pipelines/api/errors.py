@@ -24,7 +24,9 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from pipelines.api.refusals import Refused
+from pipelines.busy import Busy
 from pipelines.lifecycle import TransitionRefused
+from pipelines.limits import LimitReached
 from pipelines.models import Pipeline
 from pipelines.secrets import WrongKey
 from runner.preflight import Rejected
@@ -105,6 +107,10 @@ def _ours(error: Exception) -> Problem | None:
     if isinstance(error, ReconcileFailed):
         status = 409 if error.code == "query_failed" else 503
         return Problem(status=status, code=error.code, detail=error.sentence)
+    if isinstance(error, LimitReached):
+        return Problem(status=429, code="throttled", detail=error.sentence)
+    if isinstance(error, Busy):
+        return Problem(status=503, code="connection_busy", detail=error.sentence)
     if isinstance(error, WrongKey):
         return Problem(status=503, code="secret_unreadable", detail=str(error))
     if isinstance(error, Pipeline.DoesNotExist):

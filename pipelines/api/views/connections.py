@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import ProtectedError
-from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -14,12 +13,14 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from pipelines import audit, changes
 from pipelines.api.naming import unique_name
 from pipelines.api.openapi import CONFLICT, LOCATION
 from pipelines.api.refusals import Refused
 from pipelines.api.serializers.connections import ConnectionSerializer, ConnectionTestSerializer
 from pipelines.api.serializers.strict import Nothing
 from pipelines.api.views.base import ApiView
+from pipelines.choices import AuditAction
 from pipelines.models import Connection
 from pipelines.secrets import WrongKey
 from pipelines.validation import duplicate_connection, used_by_sentence
@@ -55,7 +56,7 @@ class ConnectionList(ApiView):
         connection = Connection(**values)
         connection.set_password(password)
         with unique_name(duplicate_connection(connection.name)):
-            connection.save(force_insert=True)
+            changes.create(connection, by=request.user)
         address = reverse("api:connection", args=[connection.name])
         return Response(
             ConnectionSerializer(connection).data,
@@ -88,7 +89,7 @@ class ConnectionDetail(ApiView):
         """Changes the fields that are given; a password that is not given stays."""
         connection = _editable(name)
         values = self.validated(request, connection, partial=True)
-        _change(connection, values)
+        _change(connection, values, by=request.user)
         return Response(ConnectionSerializer(connection).data)
 
     @extend_schema(
@@ -101,8 +102,7 @@ class ConnectionDetail(ApiView):
         connection = _editable(name)
         _refuse_while_used(connection, _("delete it"))
         try:
-            with transaction.atomic():
-                connection.delete()
+            changes.delete(connection, by=request.user)
         except (ProtectedError, IntegrityError):
             # Used by a pipeline that was made between the question and the deletion.
             _refuse_while_used(connection, _("delete it"))
@@ -125,7 +125,9 @@ class ConnectionTest(ApiView):
     def post(self, request: Request, name: str) -> Response:
         """Tries to sign in, for a few seconds at most; `ok` says whether it went well."""
         self.validated(request)
-        answer = {"name": name, **_try(_connection(name))}
+        connection = _connection(name)
+        answer = {"name": name, **_try(connection)}
+        audit.record(AuditAction.TEST, connection, by=request.user, ok=answer["ok"])
         return Response(ConnectionTestSerializer(answer).data)
 
 
@@ -146,7 +148,7 @@ def _editable(name: str) -> Connection:
     return connection
 
 
-def _change(connection: Connection, values: Mapping[str, Any]) -> None:
+def _change(connection: Connection, values: Mapping[str, Any], *, by: Any) -> None:
     changed = {
         name: value
         for name, value in values.items()
@@ -160,7 +162,7 @@ def _change(connection: Connection, values: Mapping[str, Any]) -> None:
         changed["secret"] = connection.secret
     if changed:
         with unique_name(duplicate_connection(str(changed.get("name", "")))):
-            Connection.objects.filter(pk=connection.pk).update(**changed, updated_at=Now())
+            changes.change_connection(connection, changed, by=by)
         connection.refresh_from_db()
 
 

@@ -51,7 +51,7 @@ class PipelineList(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Checked on both servers first; when anything is wrong nothing is stored."""
-        pipeline, warnings = definitions.create(self.validated(request))
+        pipeline, warnings = definitions.create(self.validated(request), by=request.user)
         address = reverse("api:pipeline", args=[pipeline.pk])
         return Response(
             _whole(pipeline, warnings),
@@ -92,7 +92,7 @@ class PipelineDetail(ApiView):
     )
     def delete(self, request: Request, pipeline_id: UUID) -> Response:
         """Deletes it with its runs; the target table stays."""
-        lifecycle.delete(self.pipeline(pipeline_id).pk)
+        lifecycle.delete(self.pipeline(pipeline_id).pk, by=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
