@@ -292,6 +292,8 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    # It tells of every sign-in, and of nothing that it has deleted.
+    "loggers": {"axes": {"level": "WARNING"}},
 }
 
 # The admin's theme.

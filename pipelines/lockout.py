@@ -75,7 +75,7 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
 
 def counts(name: str | None, address: str | None) -> tuple[int, int, int]:
     """Failures that still count: of both together, of the address, of the name."""
-    totals = _recent().aggregate(
+    totals = recent().aggregate(
         both=Sum("failures_since_start", filter=Q(username=name, ip_address=address)),
         address=Sum("failures_since_start", filter=Q(ip_address=address)),
         name=Sum("failures_since_start", filter=Q(username=name)),
@@ -120,7 +120,7 @@ def forgive(request: HttpRequest, name: str) -> None:
 def wait(request: HttpRequest, name: str | None) -> int:
     """Seconds until a lock-out of this name at this address is over, at the latest."""
     which = _locking(name, origins.client_address(request))
-    last = _recent().filter(which).aggregate(last=Max("attempt_time"))["last"]
+    last = recent().filter(which).aggregate(last=Max("attempt_time"))["last"]
     until = (last or timezone.now()) + _length() - timezone.now()
     return max(1, math.ceil(until.total_seconds()))
 
@@ -188,7 +188,8 @@ def _attempts(name: str | None, address: str | None) -> "QuerySet[Any]":
     return rows
 
 
-def _recent() -> "QuerySet[Any]":
+def recent() -> "QuerySet[Any]":
+    """The failures that still count."""
     since = timezone.now() - _length()
     rows: QuerySet[Any] = AccessAttempt.objects.filter(attempt_time__gte=since)
     return rows

@@ -105,6 +105,11 @@ def name(text: Any) -> SafeString:
     return format_html('<span class="etl-name">{}</span>', text)
 
 
+def under(content: Any, below: Any) -> SafeString:
+    """A cell with a quieter second line."""
+    return format_html('{}<span class="etl-under">{}</span>', content, below)
+
+
 def code(text: Any) -> SafeString:
     """Text with its own lines and columns."""
     return format_html('<pre class="etl-code">{}</pre>', text)

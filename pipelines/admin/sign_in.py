@@ -3,16 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 
-from pipelines import lockout
-from pipelines.admin.theme import AuthenticationForm
+from pipelines import accounts, lockout
+from pipelines.admin.theme import AdminOwnPasswordChangeForm, AuthenticationForm
 
 if TYPE_CHECKING:
     from django.contrib.admin.forms import AdminAuthenticationForm as SignIn
+    from django.contrib.auth.forms import PasswordChangeForm as OwnPassword
 else:
     SignIn = AuthenticationForm
+    OwnPassword = AdminOwnPasswordChangeForm
 
 
 class SignInForm(SignIn):
@@ -27,4 +32,29 @@ class SignInForm(SignIn):
         return super().get_invalid_login_error()
 
 
+class OwnPasswordForm(OwnPassword):
+    """One's own password; sessions elsewhere and all API tokens end with the old one."""
+
+    def save(self, commit: bool = True) -> Any:
+        """Both or neither."""
+        with transaction.atomic():
+            user: Any = super().save(commit)
+            if commit:
+                accounts.password_changed(user, by=user)
+        return user
+
+
+def change_own_password(
+    request: HttpRequest, extra_context: dict[str, Any] | None = None
+) -> HttpResponseBase:
+    """The theme's page with our form."""
+    view = PasswordChangeView.as_view(
+        form_class=OwnPasswordForm,
+        success_url=reverse(f"{admin.site.name}:password_change_done"),
+        extra_context={**admin.site.each_context(request), **(extra_context or {})},
+    )
+    return view(request)
+
+
 admin.site.login_form = SignInForm
+admin.site.password_change = change_own_password  # type: ignore[method-assign]

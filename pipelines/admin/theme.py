@@ -10,6 +10,7 @@ from unfold.forms import (
     UserCreationForm,
 )
 from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -24,12 +25,14 @@ else:
 
 TextInput = UnfoldAdminTextInputWidget
 Textarea = UnfoldAdminTextareaWidget
+IntegerInput = UnfoldAdminIntegerFieldWidget
 PasswordInput = UnfoldAdminPasswordWidget
 
 __all__ = [
     "AdminOwnPasswordChangeForm",
     "AdminPasswordChangeForm",
     "AuthenticationForm",
+    "IntegerInput",
     "PasswordInput",
     "TextInput",
     "Textarea",
