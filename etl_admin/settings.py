@@ -2,7 +2,6 @@
 
 import secrets as random_secrets
 import warnings
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,8 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from etl_admin import environment as env
+from etl_admin.locking import *  # noqa: F403 (each name in it is a setting)
+from etl_admin.rest import *  # noqa: F403 (each name in it is a setting)
 from pipelines.secrets import check_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -111,8 +112,9 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+FILE_UPLOAD_HANDLERS = ["pipelines.uploads.NoFiles"]
 
-# Signing in. Failures are kept and judged as `pipelines.lockout` says.
+# Signing in; `locking` has the rest.
 SIGN_IN_FAILURES = env.count("SIGN_IN_FAILURES", default=10, least=1, most=1000)
 SIGN_IN_LOCK_MINUTES = env.count("SIGN_IN_LOCK_MINUTES", default=15, least=1, most=10_080)
 TRUSTED_PROXIES = env.count("TRUSTED_PROXIES", default=0, most=10)
@@ -121,20 +123,6 @@ AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
-AXES_HANDLER = "pipelines.lockout.Handler"
-AXES_FAILURE_LIMIT = "pipelines.lockout.limit"
-AXES_COOLOFF_TIME = "pipelines.lockout.cool_off"
-AXES_USERNAME_CALLABLE = "pipelines.lockout.name_of"
-AXES_CLIENT_IP_CALLABLE = "pipelines.origins.client_address"
-AXES_LOCKOUT_CALLABLE = "pipelines.lockout.answer"
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_RESET_ON_SUCCESS = True
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
-# The audit has who signed in; the admin's page of lock-outs is ours.
-AXES_DISABLE_ACCESS_LOG = True
-AXES_ENABLE_ADMIN = False
-AXES_VERBOSE = False
 
 ROOT_URLCONF = "etl_admin.urls"
 WSGI_APPLICATION = "etl_admin.wsgi.application"
@@ -223,35 +211,7 @@ WHITENOISE_USE_FINDERS = True
 warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 WHITENOISE_AUTOREFRESH = DEBUG
 
-# The API.
-
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        # The first one's challenge decides between 401 and 403, and must not be Basic's, which
-        # makes browsers pop up a password box.
-        "pipelines.api.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-        "pipelines.api.authentication.BasicAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["pipelines.api.permissions.TablePermission"],
-    "DEFAULT_FILTER_BACKENDS": [],
-    "DEFAULT_SCHEMA_CLASS": "pipelines.api.openapi.Schema",
-    "EXCEPTION_HANDLER": "pipelines.api.errors.handle",
-    "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
-    ],
-    "DEFAULT_PARSER_CLASSES": ["pipelines.api.parsers.JsonObjectParser"],
-    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
-    # The form of an answer is asked for by `Accept`; `format` is a parameter like any unknown one.
-    "URL_FORMAT_OVERRIDE": None,
-}
-
-KNOX_TOKEN_MODEL = "knox.AuthToken"
-REST_KNOX = {
-    "AUTH_HEADER_PREFIX": "Token",
-    "TOKEN_TTL": timedelta(days=90),
-}
+# The API; `rest` has the rest.
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "ETL API",

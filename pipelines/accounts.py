@@ -43,7 +43,7 @@ def live_tokens() -> "QuerySet[Any]":
 
 @sensitive_variables("secret")
 def make_token(user: Any, *, name: str, days: int) -> tuple[Any, str]:
-    """The token's row and the token itself, of which only a digest is kept. Raises TooManyTokens."""
+    """The token's row, and the token itself, of which a digest is kept. Raises TooManyTokens."""
     with transaction.atomic():
         # Two requests at once are counted one after the other.
         User.objects.select_for_update(no_key=True).get(pk=user.pk)

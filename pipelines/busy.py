@@ -1,4 +1,4 @@
-"""Questions that load a server are asked one at a time per connection, in the whole installation."""
+"""Questions that load a server are asked one at a time per connection, whoever asks them."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

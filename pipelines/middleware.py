@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 from pipelines import installation
@@ -42,15 +43,12 @@ class SignedIn(LoginRequiredMiddleware):
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
-    ) -> HttpResponse | None:
+    ) -> HttpResponseBase | None:
         """Without a look at the session where nobody needs to be signed in: a health check that
         brings a cookie is answered while the database is away."""
         if not getattr(view_func, "login_required", True):
             return None
-        found: HttpResponse | None = super().process_view(
-            request, view_func, view_args, view_kwargs
-        )
-        return found
+        return super().process_view(request, view_func, view_args, view_kwargs)
 
 
 def _refused(request: HttpRequest, sentence: str) -> HttpResponse:

@@ -24,17 +24,18 @@ class Origin:
     token: str = ""
 
 
-_current: ContextVar[Origin] = ContextVar("origin", default=Origin(via=Via.COMMAND))
+_COMMAND = Origin(via=Via.COMMAND)
+_current: ContextVar[Origin] = ContextVar("origin")
 
 
 def current() -> Origin:
     """Of the request that is being answered, or of the command that runs."""
-    return _current.get()
+    return _current.get(_COMMAND)
 
 
 def came_by(via: Via, *, token: str = "") -> None:
     """From here on the request is known to have come this way."""
-    _current.set(replace(_current.get(), via=via, token=token))
+    _current.set(replace(current(), via=via, token=token))
 
 
 def client_address(request: HttpRequest) -> str | None:

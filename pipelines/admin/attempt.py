@@ -75,12 +75,13 @@ class AttemptAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Those that still count, with the counts that lock."""
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.filter(pk__in=lockout.recent().values("pk")).annotate(
+        counting = super().get_queryset(request).filter(pk__in=lockout.recent().values("pk"))
+        rows: QuerySet[Any] = counting.annotate(
             both=_failures("username", "ip_address"),
             of_address=_failures("ip_address"),
             of_name=_failures("username"),
         )
+        return rows
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         """The button for who may press it."""

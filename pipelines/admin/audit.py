@@ -14,6 +14,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from pipelines import audit
 from pipelines.admin import cells
 from pipelines.admin.base import ReadOnlyAdmin
 from pipelines.choices import AuditAction
@@ -159,6 +160,7 @@ class AuditAdmin(ReadOnlyAdmin):
             badge=_badge(record),
             facts=list(_facts(record)),
             changed=list(_changed(record)),
+            is_cut=_is_cut(record),
             refused=record.details.get("refused", ""),
         )
         return super().render_change_form(request, context, *args, **kwargs)
@@ -178,7 +180,7 @@ def _way(record: AuditRecord) -> str:
 
 
 def _facts(record: AuditRecord) -> Iterator[tuple[Any, Any]]:
-    yield _("When"), cells.moment(record.at)
+    yield _("When"), cells.exactly(record.at)
     yield _("Who"), record.user_name or cells.EMPTY
     yield _("From where"), record.address or cells.EMPTY
     yield _("By way of"), _way(record)
@@ -205,6 +207,12 @@ def _object(record: AuditRecord) -> SafeString | str:
 def _changed(record: AuditRecord) -> Iterator[dict[str, Any]]:
     for name, (old, new) in record.details.get("changed", {}).items():
         yield {"label": _label(record, name), "old": _said(old), "new": _said(new)}
+
+
+def _is_cut(record: AuditRecord) -> bool:
+    """Whether some value is only the beginning of what it was."""
+    values = [value for pair in record.details.get("changed", {}).values() for value in pair]
+    return any(isinstance(value, str) and len(value) == audit.LONGEST for value in values)
 
 
 def _label(record: AuditRecord, name: str) -> Any:

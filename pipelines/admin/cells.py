@@ -40,6 +40,16 @@ def moment(at: datetime | None) -> SafeString | str:
     )
 
 
+def day(at: datetime | None) -> SafeString | str:
+    """The date, the exact time on hover."""
+    if at is None:
+        return EMPTY
+    date = formats.date_format(timezone.localtime(at), "Y-m-d")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), exactly(at), date
+    )
+
+
 def exactly(at: datetime) -> str:
     """To the second, with the zone."""
     return formats.date_format(timezone.localtime(at), "Y-m-d H:i:s T")

@@ -57,4 +57,4 @@ def change_own_password(
 
 
 admin.site.login_form = SignInForm
-admin.site.password_change = change_own_password  # type: ignore[method-assign]
+admin.site.password_change = change_own_password  # type: ignore[assignment, method-assign]

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import knox.admin  # noqa: F401  (its own page is replaced by ours, whichever is imported first)
 from django import forms
+from django.apps import apps
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 admin.site.unregister(AuthToken)
+
+# The package has names in English only.
+AuthToken._meta.verbose_name = _("API token")
+AuthToken._meta.verbose_name_plural = _("API tokens")
+apps.get_app_config("knox").verbose_name = _("Access")
 
 
 def _called(token: AuthToken) -> str:
@@ -49,6 +55,10 @@ class TokenForm(forms.Form):
         max_value=accounts.MOST_DAYS,
         initial=accounts.DEFAULT_DAYS,
         widget=IntegerInput,
+        error_messages=dict.fromkeys(
+            ("required", "invalid", "min_value", "max_value"),
+            _("Give a whole number of days, from 1 to %(most)d.") % {"most": accounts.MOST_DAYS},
+        ),
         help_text=_("After so many days it is not accepted any more, 1 to %(most)d.")
         % {"most": accounts.MOST_DAYS},
     )
@@ -58,12 +68,12 @@ class TokenForm(forms.Form):
 class TokenAdmin(Admin):
     """Nothing of a token is kept but its hash and its first letters."""
 
-    list_display = ("label_name", "token_key", "user", "made", "ends")
+    list_display = ("label_name", "begins", "owner", "made", "ends")
     list_select_related = ("user", "label")
     search_fields = ("token_key", "user__username", "label__name")
     search_help_text = _("Name, user, or how it begins")
-    fields = ("label_name", "token_key", "user", "made", "ends")
-    readonly_fields = ("label_name", "made", "ends")
+    fields = ("label_name", "begins", "owner", "made", "ends")
+    readonly_fields = ("label_name", "begins", "owner", "made", "ends")
     ordering = ("-created",)
     nothing_yet: "StrOrPromise" = _("With an API token a program signs in as you. Make one.")
 
@@ -80,11 +90,7 @@ class TokenAdmin(Admin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Of one's own, or of all."""
-        return (
-            obj is None
-            or obj.user_id == request.user.pk
-            or may(request.user, "revoke tokens")
-        )
+        return obj is None or obj.user_id == request.user.pk or may(request.user, "revoke tokens")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who sees it may revoke it."""
@@ -157,6 +163,16 @@ class TokenAdmin(Admin):
         label = getattr(token, "label", None)
         return cells.name(label.name) if label is not None and label.name else cells.EMPTY
 
+    @admin.display(description=_("begins with"), ordering="token_key")
+    def begins(self, token: AuthToken) -> str:
+        """Its first letters."""
+        return str(token.token_key)
+
+    @admin.display(description=_("user"), ordering="user__username")
+    def owner(self, token: AuthToken) -> str:
+        """Whose it is."""
+        return str(token.user)
+
     @admin.display(description=_("created"), ordering="created")
     def made(self, token: AuthToken) -> Any:
         """When."""
@@ -164,5 +180,5 @@ class TokenAdmin(Admin):
 
     @admin.display(description=_("valid until"), ordering="expiry")
     def ends(self, token: AuthToken) -> Any:
-        """Until when."""
-        return cells.moment(token.expiry)
+        """Until which day."""
+        return cells.day(token.expiry)

@@ -86,7 +86,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, exceptions.APIException):
         sentence = str(_SAYING_MORE.get(type(error), error.detail))
         return Problem(status=error.status_code, code=str(error.get_codes()), detail=sentence)
-    return _ours(error) or _framework(error) or SERVER_ERROR
+    return _too_much(error) or _ours(error) or _framework(error) or SERVER_ERROR
 
 
 def wrong_values(errors: Mapping[str, list[str]], *, code: str = "invalid") -> Problem:
@@ -98,6 +98,15 @@ def wrong_values(errors: Mapping[str, list[str]], *, code: str = "invalid") -> P
     return Problem(status=400, code=code, detail=first, errors=errors)
 
 
+def _too_much(error: Exception) -> Problem | None:
+    """What may be asked again after a while, which is in a header."""
+    if isinstance(error, LimitReached):
+        return Problem(status=429, code="throttled", detail=error.sentence)
+    if isinstance(error, Busy):
+        return Problem(status=503, code="connection_busy", detail=error.sentence)
+    return None
+
+
 def _ours(error: Exception) -> Problem | None:
     """The refusals of the control plane and of the preflight."""
     if isinstance(error, TransitionRefused):
@@ -107,10 +116,6 @@ def _ours(error: Exception) -> Problem | None:
     if isinstance(error, ReconcileFailed):
         status = 409 if error.code == "query_failed" else 503
         return Problem(status=status, code=error.code, detail=error.sentence)
-    if isinstance(error, LimitReached):
-        return Problem(status=429, code="throttled", detail=error.sentence)
-    if isinstance(error, Busy):
-        return Problem(status=503, code="connection_busy", detail=error.sentence)
     if isinstance(error, WrongKey):
         return Problem(status=503, code="secret_unreadable", detail=str(error))
     if isinstance(error, Pipeline.DoesNotExist):

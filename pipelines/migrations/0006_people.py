@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'audit record',
-                'verbose_name_plural': 'audit',
+                'verbose_name_plural': 'audit records',
                 'ordering': ['-at', '-id'],
                 'default_permissions': ('view',),
                 'indexes': [models.Index(models.OrderBy(models.F('at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='audit_newest'), models.Index(models.F('action'), models.OrderBy(models.F('at'), descending=True), name='audit_action_newest'), models.Index(models.F('object_type'), models.F('object_id'), models.OrderBy(models.F('at'), descending=True), name='audit_object_newest')],

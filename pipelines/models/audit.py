@@ -39,7 +39,7 @@ class AuditRecord(models.Model):
     class Meta:
         ordering = ["-at", "-id"]
         verbose_name = _("audit record")
-        verbose_name_plural = _("audit")
+        verbose_name_plural = _("audit records")
         default_permissions = ("view",)
         indexes = [
             # The admin's list, newest first; and pruning by age.

@@ -58,9 +58,9 @@ def test_a_token_is_made_and_shown_this_once(viewer):
 def test_the_token_is_kept_nowhere(viewer):
     answer = make(viewer)
     secret = answer.context["secret"]
-    rows = [
-        list(model.objects.values()) for model in (AuthToken, AuditRecord, LogEntry)
-    ] + [[session.get_decoded() for session in Session.objects.all()]]
+    rows = [list(model.objects.values()) for model in (AuthToken, AuditRecord, LogEntry)] + [
+        [session.get_decoded() for session in Session.objects.all()]
+    ]
     assert secret not in str(rows)
     assert secret not in str(answer.cookies)
     assert not [str(message) for message in get_messages(answer.wsgi_request)]

@@ -340,24 +340,25 @@ def test_what_cannot_be_audited_does_not_happen():
 @pytest.mark.django_db(transaction=True)
 def test_what_does_not_happen_is_not_audited():
     pipeline = PipelineFactory()
-    with mock.patch("pipelines.lifecycle.people.wake", side_effect=DatabaseError("away")):
-        with pytest.raises(DatabaseError):
-            lifecycle.request_run(pipeline.pk, by=None, trigger=Trigger.API)
+    away = mock.patch("pipelines.lifecycle.people.wake", side_effect=DatabaseError("away"))
+    with away, pytest.raises(DatabaseError):
+        lifecycle.request_run(pipeline.pk, by=None, trigger=Trigger.API)
     assert kept() == []
 
 
 # Kept for good
 
 
-def refused(statement):
-    with (
-        pytest.raises(DatabaseError, match="never changed or deleted") as caught,
-        transaction.atomic(),
-        connection.cursor() as cursor,
-    ):
+def execute(statement):
+    with transaction.atomic(), connection.cursor() as cursor:
         # A table with checks that are still to come cannot be truncated in any case.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(statement)
+
+
+def refused(statement):
+    with pytest.raises(DatabaseError, match="never changed or deleted") as caught:
+        execute(statement)
     assert isinstance(caught.value.__cause__, psycopg.errors.RestrictViolation)
 
 

@@ -7,7 +7,9 @@ from unittest import mock
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
+from django.test import Client
 from django.utils import timezone
 
 from pipelines import limits
@@ -103,7 +105,8 @@ def test_who_may_not_ask_uses_nothing_up(pipeline):
 
 
 @pytest.mark.parametrize(
-    ("path", "group"), [("/pipelines/{p}/reconcile", "operator"), ("/connections/{c}/test", "editor")]
+    ("path", "group"),
+    [("/pipelines/{p}/reconcile", "operator"), ("/connections/{c}/test", "editor")],
 )
 def test_comparing_and_testing_are_limited_too(pipeline, path, group):
     report = ConnectionReport(ok=True, sentence="Connected.")
@@ -246,3 +249,13 @@ def test_a_page_has_an_end(pipeline, path):
     assert "limit" in shape(answer, 400, "invalid")["errors"]
 
 
+@pytest.mark.parametrize("path", ["/admin/login/", "/api/v1/pipelines"])
+def test_nobody_uploads_a_file(db, path):
+    form = {"file": SimpleUploadedFile("big.bin", b"x" * 3_000_000)}
+    headers = {"authorization": "Token 0"}
+    stranger = Client(enforce_csrf_checks=True)
+    stranger.get("/admin/login/")
+    with mock.patch("django.core.files.uploadhandler.TemporaryUploadedFile") as stored:
+        answer = stranger.post(path, form, headers=headers)
+    assert answer.status_code in (400, 413)
+    assert not stored.called

@@ -2,11 +2,13 @@
 
 import re
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.models import User
+from django.db import connections
 from django.utils import timezone
 from knox.models import AuthToken
 
@@ -43,7 +45,9 @@ def sign_in(name="anna", password="wrong", *, address=HOME, agent="browser", **h
 def basic(name="anna", password="wrong", *, address=HOME, method="get", **options):
     value = "Basic " + b64encode(f"{name}:{password}".encode()).decode()
     ask = getattr(client(), method)
-    return ask("/api/v1/pipelines", headers={"authorization": value}, REMOTE_ADDR=address, **options)
+    return ask(
+        "/api/v1/pipelines", headers={"authorization": value}, REMOTE_ADDR=address, **options
+    )
 
 
 def token(value, *, address=HOME):
@@ -183,6 +187,23 @@ def test_no_password_is_kept_of_what_was_tried(anna):
     assert "abc123" not in str(AccessAttempt.objects.values().get())
 
 
+@pytest.mark.django_db(transaction=True)
+def test_eight_guesses_at_once_are_all_counted():
+    UserFactory(username="anna")
+
+    def guess(_number):
+        try:
+            return sign_in().status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        codes = list(pool.map(guess, range(8)))
+    assert set(codes) <= {200, 429}
+    assert AccessAttempt.objects.get().failures_since_start >= 3
+    assert sign_in(password=PASSWORD).status_code == 429
+
+
 # Tokens
 
 
@@ -194,6 +215,11 @@ def test_wrong_tokens_are_limited_and_right_ones_always_taken(anna):
     assert int(token("1" * 64).headers["Retry-After"]) > 0
     assert token(right).status_code == 200
     shape(token("0" * 64, address=AWAY), 401, "authentication_failed")
+
+
+def test_a_token_in_an_address_is_none(anna):
+    right = AuthToken.objects.create(anna)[1]
+    shape(client().get(f"/api/v1/pipelines?token={right}"), 401, "not_authenticated")
 
 
 def test_wrong_tokens_lock_nobody_out_of_the_form(anna):

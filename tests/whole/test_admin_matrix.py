@@ -13,15 +13,17 @@ from axes.models import AccessAttempt
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.template.response import SimpleTemplateResponse
 from django.test import Client
-from django.urls import URLResolver, reverse
+from django.urls import URLResolver, get_resolver, reverse
 from knox.models import AuthToken
+from rest_framework.permissions import AllowAny
 
+from pipelines.middleware import SignedIn
 from pipelines.models import AuditRecord, Connection, Pipeline, PipelineRun, Worker
 from runner.plan import Method
 from runner.preflight import ConnectionReport, Findings
@@ -203,7 +205,11 @@ def address(name: str) -> str:
         return f"{reverse('admin:autocomplete')}?{query}"
     app, _, rest = name.partition("_")
     model_name, _, page = rest.partition("_")
-    if page and page not in ("changelist", "add", "rows") and app in ("auth", "pipelines", "axes", "knox"):
+    if (
+        page
+        and page not in ("changelist", "add", "rows")
+        and app in ("auth", "pipelines", "axes", "knox")
+    ):
         row = ROWS[apps.get_model(app, model_name)]()
         return reverse(f"admin:{name}", args=[row.pk])
     return reverse(f"admin:{name}")
@@ -307,6 +313,29 @@ def test_strangers_reach_the_sign_in_page_and_the_health_check_only(db):
     ]
 
     assert reached == ["/admin/login/", "/api/v1/health"]
+
+
+def test_every_view_asks_who_it_is_or_is_one_of_these():
+    """The first wall is each view's own, the second LoginRequiredMiddleware's."""
+    open_views = set()
+    for pattern in patterns(get_resolver().url_patterns):
+        view = getattr(pattern.callback, "cls", None)
+        asks = (
+            view is not None and view.permission_classes and AllowAny not in view.permission_classes
+        )
+        if not asks and not getattr(pattern.callback, "login_required", True):
+            open_views.add(pattern.name or view.__name__)
+
+    assert open_views == {"login", "set_language", "health", "Health", "Unknown"}
+
+
+def test_a_view_that_forgets_to_ask_is_behind_the_second_wall(rf):
+    request = rf.get("/forgotten/")
+    request.user = AnonymousUser()
+
+    answer = SignedIn(lambda _request: None).process_view(request, lambda _request: None, (), {})
+
+    assert outcome(answer) == "out"
 
 
 def test_whoever_is_outside_may_choose_a_language(db):

@@ -1,14 +1,26 @@
 """Pages of the admin cost the same number of queries however many rows there are."""
 
 import pytest
+from axes.models import AccessAttempt
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from knox.models import AuthToken
 
-from pipelines.models import Connection, Pipeline, PipelineRun, PipelineState, RunEvent, Worker
+from pipelines import audit
+from pipelines.choices import AuditAction
+from pipelines.models import (
+    AuditRecord,
+    Connection,
+    Pipeline,
+    PipelineRun,
+    PipelineState,
+    RunEvent,
+    Worker,
+)
 from pipelines.states import RunStatus
 from tests.factories import (
+    AttemptFactory,
     ConnectionFactory,
     PipelineFactory,
     RunFactory,
@@ -29,7 +41,10 @@ def grow(rows):
         failed = RunFactory(pipeline=pipeline, status=RunStatus.FAILED, error_message="Why.")
         RunFactory(pipeline=pipeline, worker=worker)
         RunEvent.objects.create(pipeline=pipeline, run=failed, event="fail", worker=worker)
-        AuthToken.objects.create(UserFactory(groups=["viewer", "editor"]))
+        user = UserFactory(groups=["viewer", "editor"])
+        AuthToken.objects.create(user)
+        AttemptFactory()
+        audit.record(AuditAction.RUN, pipeline, by=user)
 
 
 def queries(client, path):
@@ -46,6 +61,8 @@ LISTS = {
     "workers": listing(Worker),
     "users": "/admin/auth/user/",
     "tokens": listing(AuthToken),
+    "audit": listing(AuditRecord),
+    "failed sign-ins": listing(AccessAttempt),
 }
 
 

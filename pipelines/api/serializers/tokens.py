@@ -13,9 +13,7 @@ from pipelines.api.serializers.strict import StrictSerializer
 class TokenRequestSerializer(StrictSerializer):
     """What is asked of a new token."""
 
-    name = Text(
-        default="", allow_blank=True, max_length=MOST_NAME, help_text=_("What it is for.")
-    )
+    name = Text(default="", allow_blank=True, max_length=MOST_NAME, help_text=_("What it is for."))
     expires_in_days = Limited(
         default=DEFAULT_DAYS,
         min_value=1,

@@ -13,10 +13,10 @@ from pipelines import accounts
 class Command(DjangosCommand):
     """Asks for the password twice, and stores it."""
 
-    def handle(self, *args: Any, **options: Any) -> str:
+    def handle(self, *args: Any, **options: Any) -> str | None:
         """It raises CommandError unless the password is stored."""
         name = options["username"] or getpass.getuser()
-        said: str = super().handle(*args, **options | {"username": name})
+        said = super().handle(*args, **options | {"username": name})
         with transaction.atomic():
             accounts.password_changed(User.objects.get(username=name), by=None)
         return said
