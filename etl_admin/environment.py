@@ -59,6 +59,18 @@ def number(name: str, *, default: float, least: float, most: float) -> float:
     return parsed
 
 
+def count(name: str, *, default: int, least: int = 0, most: int) -> int:
+    """A whole number from `least` to `most`."""
+    value = text(name)
+    if not value:
+        return default
+    if not value.isdecimal():
+        raise BadSetting(name, f"“{value}” is not a whole number.")
+    if not least <= int(value) <= most:
+        raise BadSetting(name, f"{value} is not between {least} and {most}.")
+    return int(value)
+
+
 def items(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
     """A comma-separated list without empty items."""
     return [item.strip() for item in text(name).split(",") if item.strip()] or list(default)

@@ -69,3 +69,38 @@ class RunKind(models.TextChoices):
 
     LOAD = "load", _("Load")
     REPAIR = "repair", _("Repair")
+
+
+class AuditAction(models.TextChoices):
+    """What people did, as the audit keeps it."""
+
+    SIGN_IN = "sign_in", _("Signed in")
+    SIGN_IN_FAILED = "sign_in_failed", _("Failed to sign in")
+    SIGN_OUT = "sign_out", _("Signed out")
+    LOCK_OUT = "lock_out", _("Locked out")
+    UNLOCK = "unlock", _("Lock-out ended")
+    RUN = "run", _("Run")
+    PAUSE = "pause", _("Pause")
+    CANCEL = "cancel", _("Cancel")
+    RESET = "reset", _("Checkpoint reset")
+    RECONCILE = "reconcile", _("Compared")
+    PREVIEW = "preview", _("Previewed")
+    TEST = "test", _("Connection tested")
+    CREATE = "create", _("Created")
+    EDIT = "edit", _("Edited")
+    SECRET = "secret", _("Secret changed")
+    DELETE = "delete", _("Deleted")
+    RIGHTS = "rights", _("User or group changed")
+    PASSWORD = "password", _("Password changed")
+    TOKEN_MADE = "token_made", _("API token made")
+    TOKEN_REVOKED = "token_revoked", _("API token revoked")
+
+
+class Via(models.TextChoices):
+    """By which way somebody came to do it."""
+
+    ADMIN = "admin", _("Admin")
+    SESSION = "api_session", _("API, session")
+    TOKEN = "api_token", _("API, token")
+    BASIC = "api_basic", _("API, password")
+    COMMAND = "command", _("Command line")

@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from pipelines import changes, hosts
+from pipelines import audit, changes, hosts
 from pipelines.admin import cells, servers
 from pipelines.admin.connection_form import FIELDS, ConnectionForm
 from pipelines.admin.history import HistoryAdmin
 from pipelines.admin.said import said
 from pipelines.admin.verbs import Answer, Refused, Verb
-from pipelines.choices import SslMode
+from pipelines.choices import AuditAction, SslMode
 from pipelines.models import Connection, Pipeline
 from pipelines.permissions import may
 from pipelines.validation import (
@@ -32,8 +32,9 @@ from runner.preflight import address_of
 _SHOWN_PIPELINES = 50
 
 
-def _test(_request: HttpRequest, connection: Connection) -> Answer:
+def _test(request: HttpRequest, connection: Connection) -> Answer:
     report = servers.test(connection)
+    audit.record(AuditAction.TEST, connection, by=request.user, ok=report.ok)
     if not report.ok:
         raise Refused(said(report.sentence))
     return Answer(said(report.sentence), tuple(map(said, report.warnings)))

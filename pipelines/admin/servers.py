@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 
 from pipelines.admin.said import said
 from pipelines.admin.verbs import Refused
+from pipelines.busy import Busy, alone
 from pipelines.choices import Mode, Publish
 from pipelines.models import Connection, Pipeline
 from pipelines.secrets import Unreadable
@@ -26,8 +27,13 @@ def validate(values: Mapping[str, Any]) -> preflight.Preview:
 
 
 def preview(values: Mapping[str, Any]) -> preflight.Preview:
-    """As `validate`, with the first rows, the plan and the key. Raises preflight.Rejected."""
-    return preflight.preview(_definition(values))
+    """As `validate`, with the first rows, the plan and the key; one at a time per connection.
+
+    Raises preflight.Rejected and Busy.
+    """
+    definition = _definition(values)
+    with alone(values["source_connection"], values["target_connection"]):
+        return preflight.preview(definition)
 
 
 def test(connection: Connection) -> preflight.ConnectionReport:
@@ -41,9 +47,12 @@ def test(connection: Connection) -> preflight.ConnectionReport:
 def compare(pipeline: Pipeline) -> reconcile.Counts:
     """Count the query's rows and the table's, under a time limit. Raises Refused."""
     try:
-        return reconcile.count(
-            reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
-        )
+        with alone(pipeline.source_connection, pipeline.target_connection):
+            return reconcile.count(
+                reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
+            )
+    except Busy as busy:
+        raise Refused(busy.sentence) from busy
     except reconcile.ReconcileFailed as failed:
         raise Refused(said(failed.sentence)) from failed
     except Unreadable as error:

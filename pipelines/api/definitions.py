@@ -5,6 +5,7 @@ from typing import Any
 
 from pipelines import changes, lifecycle
 from pipelines.api.naming import unique_name
+from pipelines.busy import alone
 from pipelines.definition import DATA_FIELDS, is_editable
 from pipelines.models import Connection, Pipeline
 from pipelines.secrets import Unreadable
@@ -43,10 +44,11 @@ def change(pipeline: Pipeline, values: Mapping[str, Any], *, by: Any) -> tuple[s
 def preview(pipeline: Pipeline, *, rows: int) -> preflight.Preview:
     """What the definition on `pipeline`, stored or not, looks like; stores nothing.
 
-    Raises Rejected.
+    Raises Rejected and Busy.
     """
     _open_secrets(pipeline)
-    return preflight.preview(preflight.definition_of(pipeline), rows=rows)
+    with alone(pipeline.source_connection, pipeline.target_connection):
+        return preflight.preview(preflight.definition_of(pipeline), rows=rows)
 
 
 def _ask(pipeline: Pipeline) -> tuple[str, ...]:

@@ -24,7 +24,9 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from pipelines.api.refusals import Refused
+from pipelines.busy import Busy
 from pipelines.lifecycle import TransitionRefused
+from pipelines.limits import LimitReached
 from pipelines.models import Pipeline
 from pipelines.secrets import Unreadable
 from runner.preflight import Rejected
@@ -87,7 +89,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, exceptions.APIException):
         sentence = str(_SAYING_MORE.get(type(error), error.detail))
         return Problem(status=error.status_code, code=str(error.get_codes()), detail=sentence)
-    return _ours(error) or _framework(error) or SERVER_ERROR
+    return _too_much(error) or _ours(error) or _framework(error) or SERVER_ERROR
 
 
 def wrong_values(errors: Mapping[str, list[str]], *, code: str = "invalid") -> Problem:
@@ -97,6 +99,15 @@ def wrong_values(errors: Mapping[str, list[str]], *, code: str = "invalid") -> P
         facts = {"fields": ", ".join(errors), "first": first}
         first = _("Several values are wrong: %(fields)s. %(first)s") % facts
     return Problem(status=400, code=code, detail=first, errors=errors)
+
+
+def _too_much(error: Exception) -> Problem | None:
+    """What may be asked again after a while, which is in a header."""
+    if isinstance(error, LimitReached):
+        return Problem(status=429, code="throttled", detail=error.sentence)
+    if isinstance(error, Busy):
+        return Problem(status=503, code="connection_busy", detail=error.sentence)
+    return None
 
 
 def _ours(error: Exception) -> Problem | None:

@@ -15,13 +15,14 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from pipelines import changes
+from pipelines import audit, changes
 from pipelines.api.naming import unique_name
 from pipelines.api.openapi import CONFLICT, LOCATION
 from pipelines.api.refusals import Refused
 from pipelines.api.serializers.connections import ConnectionSerializer, ConnectionTestSerializer
 from pipelines.api.serializers.strict import Nothing
 from pipelines.api.views.base import ApiView
+from pipelines.choices import AuditAction
 from pipelines.models import Connection
 from pipelines.secrets import Unreadable
 from pipelines.validation import duplicate_connection, password_columns, used_by_sentence
@@ -129,7 +130,9 @@ class ConnectionTest(ApiView):
     def post(self, request: Request, name: str) -> Response:
         """Tries to sign in, for a few seconds at most; `ok` says whether it went well."""
         self.validated(request)
-        answer = {"name": name, **_try(_connection(name))}
+        connection = _connection(name)
+        answer = {"name": name, **_try(connection)}
+        audit.record(AuditAction.TEST, connection, by=request.user, ok=answer["ok"])
         return Response(ConnectionTestSerializer(answer).data)
 
 
