@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class SslMode(models.TextChoices):
@@ -79,17 +80,17 @@ class AuditAction(models.TextChoices):
     SIGN_OUT = "sign_out", _("Signed out")
     LOCK_OUT = "lock_out", _("Locked out")
     UNLOCK = "unlock", _("Lock-out ended")
-    RUN = "run", _("Run")
-    PAUSE = "pause", _("Pause")
-    CANCEL = "cancel", _("Cancel")
+    RUN = "run", pgettext_lazy("audit", "Run")
+    PAUSE = "pause", pgettext_lazy("audit", "Pause")
+    CANCEL = "cancel", pgettext_lazy("audit", "Cancel")
     RESET = "reset", _("Checkpoint reset")
     RECONCILE = "reconcile", _("Compared")
     PREVIEW = "preview", _("Previewed")
     TEST = "test", _("Connection tested")
-    CREATE = "create", _("Created")
+    CREATE = "create", pgettext_lazy("audit", "Created")
     EDIT = "edit", _("Edited")
     SECRET = "secret", _("Secret changed")
-    DELETE = "delete", _("Deleted")
+    DELETE = "delete", pgettext_lazy("audit", "Deleted")
     RIGHTS = "rights", _("User or group changed")
     PASSWORD = "password", _("Password changed")
     TOKEN_MADE = "token_made", _("API token made")

@@ -531,9 +531,13 @@ def test_a_test_says_when_encryption_is_luck():
     row = ("18.0", "reader", False, False, True, True, True, 180000)
     session = mock.MagicMock()
     session.__enter__.return_value.execute.return_value.fetchone.return_value = row
+    session.__enter__.return_value.limit = None
     said = {}
     for mode in ("prefer", "require"):
-        with mock.patch("runner.preflight.ask.writing", return_value=session):
+        with (
+            mock.patch("runner.preflight.ask.writing", return_value=session),
+            mock.patch("runner.preflight.ask.powers_of", return_value=()),
+        ):
             said[mode] = try_out(address(sslmode=mode)).warnings
     assert said["require"] == ()
     assert "does not insist" in said["prefer"][0]
