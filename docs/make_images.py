@@ -12,7 +12,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    FloatRect,
+    Page,
+    Playwright,
+    ViewportSize,
+    sync_playwright,
+)
 
 IMAGES = Path(__file__).parent / "images"
 CHROMIUM = Path("/usr/bin/chromium")
@@ -23,11 +30,12 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
-WIDE = {"width": 1360, "height": 850}
+WIDE = ViewportSize(width=1360, height=850)
 PHONE = {"width": 390, "height": 844}
 _SLOW = (
-    "SELECT n AS id, md5(n::text) AS word, pg_sleep(0.002) IS NULL AS slept\n"
-    "FROM generate_series(1, 60000) AS n"
+    "SELECT carrier, flight, origin, time_hour, dest, air_time, modified\n"
+    "FROM content.flights\n"
+    "WHERE pg_sleep(0.001) IS NOT NULL"
 )
 _FAILS = "SELECT id, title, rating / (rating - rating) AS share\nFROM content.film_work"
 
@@ -75,16 +83,21 @@ def shown(api: Api) -> Iterator[dict[str, str]]:
     ids["film_shares"] = api.made("film_shares", _FAILS)
     api.ask("POST", f"/pipelines/{ids['film_shares']}/run")
     api.until(ids["film_shares"], "FAILED")
-    ids["words"] = api.made(
-        "words", _SLOW, mode="incremental", incremental_key="id", key_columns=["id"], batch_size=500
+    ids["departures"] = api.made(
+        "departures",
+        _SLOW,
+        mode="incremental",
+        incremental_key="modified",
+        key_columns=["carrier", "flight", "origin", "time_hour"],
+        batch_size=500,
     )
-    api.ask("POST", f"/pipelines/{ids['words']}/run")
-    api.until(ids["words"], "RUNNING")
-    time.sleep(12)  # some batches
+    api.ask("POST", f"/pipelines/{ids['departures']}/run")
+    api.until(ids["departures"], "RUNNING")
+    time.sleep(10)  # some batches
     yield ids
-    api.ask("POST", f"/pipelines/{ids['words']}/cancel")
-    api.until(ids["words"], "IDLE")
-    for name in ("words", "film_shares"):
+    api.ask("POST", f"/pipelines/{ids['departures']}/cancel")
+    api.until(ids["departures"], "IDLE")
+    for name in ("departures", "film_shares"):
         api.ask("DELETE", f"/pipelines/{ids[name]}")
 
 
@@ -104,11 +117,19 @@ def main() -> None:
         page = signed_in(browser, address, password)
         take(page, f"{address}/admin/", "overview")
         take(page, pipelines, "pipelines")
-        take(page, f"{pipelines}{ids['words']}/change/", "pipeline")
+        take(page, f"{pipelines}{ids['departures']}/change/", "pipeline")
         page.goto(f"{pipelines}{ids['flights_incremental']}/change/#definition")
         page.get_by_role("button", name="Preview").click()
         page.locator("#etl-answer section, #etl-answer h2").first.wait_for()
-        page.screenshot(path=IMAGES / "preview.png", full_page=True)
+        page.set_viewport_size({"width": WIDE["width"], "height": 3000})
+        box = page.locator("#etl-answer").bounding_box()
+        if not box:
+            raise SystemExit("The preview gave no answer.")
+        clip = FloatRect(
+            x=box["x"] - 16, y=box["y"] - 70, width=box["width"] + 32, height=box["height"] + 86
+        )
+        page.screenshot(path=IMAGES / "preview.png", clip=clip)
+        page.set_viewport_size(WIDE)
 
         dark = signed_in(browser, address, password, color_scheme="dark")
         take(dark, f"{address}/admin/pipelines/pipelinerun/{failed}/change/", "run-dark")
@@ -117,7 +138,7 @@ def main() -> None:
         take(russian, f"{address}/admin/", "overview-ru")
 
         phone = signed_in(browser, address, password, viewport=PHONE)
-        take(phone, f"{pipelines}{ids['words']}/change/", "phone")
+        take(phone, f"{pipelines}{ids['departures']}/change/", "phone")
         browser.close()
 
 

@@ -1,5 +1,6 @@
 """What the first page says of pipelines and workers, beside plain counts."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import OuterRef, Prefetch, Subquery
@@ -15,6 +16,8 @@ _MOST = 5
 _MOST_WORKERS = 10
 #: With fewer successes nothing is usual.
 _LEAST_SUCCESSES = 4
+#: Nobody is called for less: runs that somebody started by hand stand seconds apart.
+_LEAST_LATENESS = timedelta(minutes=5)
 
 _OVERDUE = """
 SELECT p.*, g.last_success FROM pipelines_pipeline p CROSS JOIN LATERAL (
@@ -24,19 +27,21 @@ SELECT p.*, g.last_success FROM pipelines_pipeline p CROSS JOIN LATERAL (
         FROM pipelines_pipelinerun r WHERE r.pipeline_id = p.id AND r.status = %(success)s
         ORDER BY generation DESC LIMIT 20) s) g
 WHERE p.enabled AND g.successes >= %(least)s AND g.usual > interval '0'
-    AND now() - g.last_success > %(times)s * g.usual
+    AND now() - g.last_success > greatest(%(times)s * g.usual, %(late)s)
 ORDER BY g.last_success LIMIT %(most)s
 """
 
 
 def overdue() -> list[Any]:
     """Enabled pipelines that have not succeeded for longer than is usual for them, with
-    `last_success`: 3 × the median gap of their last 20 successes.
+    `last_success`: 3 × the median gap of their last 20 successes, and at least
+    five minutes.
     """
     parameters = {
         "success": RunStatus.SUCCESS,
         "least": _LEAST_SUCCESSES,
         "times": TIMES,
+        "late": _LEAST_LATENESS,
         "most": _MOST,
     }
     return list(Pipeline.objects.raw(_OVERDUE, parameters))

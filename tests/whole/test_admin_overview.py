@@ -51,6 +51,8 @@ def chart(html: str) -> Any:
         ((10, 9, 8), False),
         ((100, 50, 49, 48, 47), True),
         ((40, 30, 20, 10), False),
+        ((0.088, 0.087, 0.086, 0.085), True),
+        ((0.083, 0.082, 0.081, 0.080), False),
     ],
 )
 def test_a_pipeline_is_overdue_by_what_is_usual_for_it(
