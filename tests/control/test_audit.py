@@ -10,12 +10,14 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
+from django.urls import reverse
 from django.utils import timezone
 from knox.models import AuthToken
 
 from pipelines import audit, changes, lifecycle, retention
 from pipelines.choices import AuditAction, Trigger
 from pipelines.models import AuditRecord, Connection, Pipeline
+from runner import preflight
 from runner.plan import Method
 from runner.preflight import ConnectionReport, Findings
 from runner.reconcile import Counts
@@ -216,6 +218,16 @@ def test_a_new_password_alone_is_a_secret_changed_and_no_edit(face):
     assert [row.action for row in kept("secret")] == ["secret"]
 
 
+def test_where_a_password_is_kept_is_said_and_what_it_is_is_not(face):
+    shop = ConnectionFactory(name="shop")
+    face.change(shop, password_source="environment", password_reference="ETL_SECRET_SHOP")
+    (row,) = kept("edit")
+    assert row.details["changed"] == {
+        "password_source": ["stored", "environment"],
+        "password_reference": ["", "ETL_SECRET_SHOP"],
+    }
+
+
 def test_enabling_and_disabling_are_edits(face):
     pipeline = PipelineFactory()
     if isinstance(face, Admin):
@@ -311,6 +323,69 @@ def test_a_deleted_users_records_stay_with_the_name(db):
     assert (row.user, row.user_name) == (None, "anna")
 
 
+# Looking at a query that is not stored
+
+LOOKED = "SELECT secret FROM salaries"
+
+
+@pytest.fixture
+def _nothing_found():
+    found = preflight.Rejected({"source_query": ["It does not exist there."]})
+    with (
+        mock.patch("runner.preflight.preview", side_effect=found),
+        mock.patch("runner.preflight.validate", side_effect=found),
+    ):
+        yield
+
+
+@pytest.mark.usefixtures("_nothing_found")
+def test_a_preview_is_kept_with_its_query(db):
+    client, pipeline = person("editor"), PipelineFactory(name="films")
+    api = Asker(user=client.user)
+    new = new_pipeline(name="new", source_query=LOOKED)
+    changed = {"pipeline": str(pipeline.pk), "name": "renamed", "source_query": LOOKED}
+
+    client.post(listing(Pipeline, "preview"), new)
+    api.post("/preview", {"source_query": LOOKED, "target_table": "analytics.films"})
+    form = posted(client, pipeline, name="renamed", source_query=LOOKED)
+    client.post(f"{listing(Pipeline, 'preview')}?pipeline={pipeline.pk}", form)
+    api.post("/preview", changed)
+
+    rows = kept("preview")
+    key = str(pipeline.pk)
+    found = [(row.object_name, row.object_id, row.via) for row in rows]
+    assert found == [
+        ("new", "", "admin"),
+        ("", "", "api_session"),
+        ("films", key, "admin"),
+        ("films", key, "api_session"),
+    ]
+    details = {"source_connection": "default", "source_query": LOOKED}
+    assert [(row.user, row.details) for row in rows] == [(client.user, details)] * 4
+    pages = [person("administrator").get(page(row)).content.decode() for row in rows]
+    assert all(LOOKED in shown for shown in pages)
+
+
+@pytest.mark.usefixtures("_nothing_found")
+def test_checking_a_definition_reads_no_rows_and_is_not_kept(db):
+    person("editor").post(listing(Pipeline, "validate"), new_pipeline())
+    assert kept() == []
+
+
+def test_bringing_a_definition_back_is_an_edit(db):
+    client, pipeline = person("editor"), PipelineFactory(batch_size=7)
+    first = changes.newest_first(pipeline).get()
+    pipeline.batch_size = 8
+    lifecycle.edit(pipeline, {"batch_size"}, by=None)
+
+    restore = reverse("admin:pipelines_pipeline_restore", args=[pipeline.pk, first.pk])
+    client.post(restore, {"version": pipeline.updated_at.isoformat()})
+
+    _by_command, row = kept("edit")
+    assert (row.user, row.details) == (client.user, {"changed": {"batch_size": [8, 7]}})
+    assert changes.newest_first(pipeline).count() == 3
+
+
 # Both or neither
 
 
@@ -331,9 +406,11 @@ def test_what_cannot_be_audited_does_not_happen():
         pipeline.batch_size = 7
         with pytest.raises(DatabaseError):
             lifecycle.edit(pipeline, {"batch_size"}, by=None)
+    shop = Connection.objects.get(name="shop")
+    assert [changes.newest_first(row).count() for row in (pipeline, shop)] == [1, 1]
     pipeline.refresh_from_db()
     assert (pipeline.status, pipeline.checkpoint_epoch, pipeline.batch_size) == ("IDLE", 0, 5000)
-    assert Connection.objects.get(name="shop").port == 5432
+    assert shop.port == 5432
     assert not Connection.objects.filter(name="new").exists()
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from unittest import mock
 
@@ -14,15 +15,15 @@ from django.utils import timezone
 
 from pipelines import limits
 from pipelines.busy import Busy, alone
-from pipelines.models import Usage
+from pipelines.models import Pipeline, Usage
 from pipelines.permissions import VERBS
-from runner.preflight import ConnectionReport
+from runner.preflight import ConnectionReport, Rejected
 from runner.reconcile import Counts
 from tests.control.asking import Asker
 from tests.control.test_api_errors import shape
 from tests.factories import ConnectionFactory, PipelineFactory, UserFactory
 from tests.waiting import until
-from tests.whole.admin_pages import listing, page, person, said
+from tests.whole.admin_pages import listing, new_pipeline, page, person, said
 
 EQUAL = Counts(source=1, target=1)
 
@@ -30,6 +31,7 @@ EQUAL = Counts(source=1, target=1)
 @pytest.fixture(autouse=True)
 def _few(settings):
     settings.LIMIT_RUN = settings.LIMIT_RECONCILE = settings.LIMIT_TEST = 2
+    settings.LIMIT_PREVIEW = 2
 
 
 @pytest.fixture
@@ -259,3 +261,75 @@ def test_nobody_uploads_a_file(db, path):
         answer = stranger.post(path, form, headers=headers)
     assert answer.status_code in (400, 413)
     assert not stored.called
+
+
+# Looking at a definition
+
+NOT_GOOD = Rejected({"source_query": ["It does not exist there."]})
+
+
+@contextmanager
+def looking(answer=NOT_GOOD):
+    """The servers answer both questions with this."""
+    with (
+        mock.patch("runner.preflight.preview", side_effect=answer),
+        mock.patch("runner.preflight.validate", side_effect=answer),
+    ):
+        yield
+
+
+def look(client, button, **changes):
+    answer = client.post(
+        listing(Pipeline, button), new_pipeline(**changes), headers={"HX-Request": "true"}
+    )
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_validate_and_preview_are_limited_together_with_the_api(pipeline):
+    client = person("editor")
+    api = Asker(user=client.user)
+    with looking():
+        assert api.post("/preview", {"pipeline": str(pipeline.pk)}).status_code == 400
+        assert "It does not exist there." in look(client, "validate")
+        for button in ("validate", "preview"):
+            shown = look(client, button)
+            assert "This can be asked 2 times in a minute." in shown
+            assert "not asked" in shown
+            assert "It does not exist there." not in shown
+        shape(api.post("/preview", {"pipeline": str(pipeline.pk)}), 429, "throttled")
+
+
+def test_who_may_not_preview_uses_nothing_up(pipeline):
+    with looking():
+        person("viewer").post(listing(Pipeline, "preview"), new_pipeline())
+    assert not Usage.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_preview_waits_for_nobody_while_the_first_one_goes_on():
+    pipeline = PipelineFactory()
+    began, ends = threading.Event(), threading.Event()
+
+    def slowly(_definition, **_options):
+        began.set()
+        assert ends.wait(30)
+        raise NOT_GOOD
+
+    def first():
+        try:
+            return Asker("editor").post("/preview", {"pipeline": str(pipeline.pk)})
+        finally:
+            connections.close_all()
+
+    with looking(slowly), ThreadPoolExecutor() as pool:
+        answer = pool.submit(first)
+        assert began.wait(30)
+        again = Asker("editor").post("/preview", {"pipeline": str(pipeline.pk)})
+        compared = Asker("operator").post(f"/pipelines/{pipeline.pk}/reconcile")
+        shown = look(person("editor"), "preview")
+        ends.set()
+        assert answer.result().status_code == 400
+    for busy in (again, compared):
+        assert "“default” is busy" in shape(busy, 503, "connection_busy")["detail"]
+    assert "“default” is busy" in shown

@@ -23,6 +23,7 @@ from django.urls import URLResolver, get_resolver, reverse
 from knox.models import AuthToken
 from rest_framework.permissions import AllowAny
 
+from pipelines import changes
 from pipelines.middleware import SignedIn
 from pipelines.models import AuditRecord, Connection, Pipeline, PipelineRun, Worker
 from runner.plan import Method
@@ -67,6 +68,10 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "pipelines_pipeline_add": (EDITOR, EDITOR),
     "pipelines_pipeline_change": (VIEWER, EDITOR),
     "pipelines_pipeline_history": (VIEWER, VIEWER),
+    "pipelines_pipeline_restore": (EDITOR, EDITOR),
+    # Their GET is 405 for whoever is let in.
+    "pipelines_pipeline_preview": (EDITOR, EDITOR),
+    "pipelines_pipeline_validate": (EDITOR, EDITOR),
     "pipelines_pipeline_delete": (ADMINISTRATOR, ADMINISTRATOR),
     "pipelines_pipeline_run": (OPERATOR, OPERATOR),
     "pipelines_pipeline_pause": (OPERATOR, OPERATOR),
@@ -207,11 +212,12 @@ def address(name: str) -> str:
     model_name, _, page = rest.partition("_")
     if (
         page
-        and page not in ("changelist", "add", "rows")
+        and page not in ("changelist", "add", "rows", "preview", "validate")
         and app in ("auth", "pipelines", "axes", "knox")
     ):
         row = ROWS[apps.get_model(app, model_name)]()
-        return reverse(f"admin:{name}", args=[row.pk])
+        more = [changes.newest_first(row).get().pk] if page == "restore" else []
+        return reverse(f"admin:{name}", args=[row.pk, *more])
     return reverse(f"admin:{name}")
 
 
@@ -380,8 +386,8 @@ def test_looking_at_the_api_as_a_superuser_changes_nothing(db, method):
     before = everything()
 
     for path in (
-        "", "pipelines", one, *verbs, f"{one}/state", "connections", other, f"{other}/test",
-        "tokens", f"tokens/{token.token_key}", "schema", "docs", "health",
+        "", "pipelines", one, *verbs, f"{one}/state", "preview", "connections", other,
+        f"{other}/test", "tokens", f"tokens/{token.token_key}", "schema", "docs", "health",
     ):  # fmt: skip
         getattr(client, method)(f"/api/v1/{path}")
 

@@ -188,12 +188,17 @@ def test_a_worker_at_debug_says_no_secret(world, run_worker):
     assert world.found.leaks() == []
 
 
+def _changes_of(row):
+    return row.history.all() if hasattr(row, "history") else ()
+
+
 def addresses_of_pages():
     """The name and the address of each page of the admin; every connection's, one row of others."""
     for model, pages in admin.site._registry.items():
         rows = model._default_manager.all()[: None if model is Connection else 1]
         for pattern in pages.get_urls():
-            for arguments in ([], *([one.pk] for one in rows)):
+            kept = [[one.pk, change.pk] for one in rows for change in _changes_of(one)]
+            for arguments in ([], *([one.pk] for one in rows), *kept):
                 with suppress(NoReverseMatch):
                     yield pattern.name, reverse(f"admin:{pattern.name}", args=arguments)
 
@@ -210,6 +215,12 @@ def test_no_page_of_the_admin_shows_one(world, logged):
             answer = client.post(path, follow=True)
         world.found.see(path, answer.content)
     assert {"pipelines_connection_change", "pipelines_connection_test"} <= asked
+    assert {"pipelines_pipeline_restore", "pipelines_auditrecord_change"} <= asked
+    for button in ("validate", "preview"):
+        for row in world.pipelines.values():
+            shown = client.post(listing(Pipeline, button), posted(client, row))
+            assert b"Both servers were asked" in shown.content
+            world.found.see(button, shown.content)
     for path in (reverse("admin:index"), reverse("admin:login"), "/admin/nowhere/"):
         world.found.see(path, client.get(path).content)
     world.found.see("the log", logged.getvalue())
