@@ -51,7 +51,7 @@ def _fault_of_variable(name: str) -> str | None:
     prefix = settings.SECRET_ENV_PREFIX
     rest = name.removeprefix(prefix)
     if rest in ("", name) or not re.fullmatch(r"[A-Za-z0-9_]+", rest):
-        return _("Give a variable whose name begins with %(prefix)s; others are not read.") % {
+        return _("Give a variable whose name begins with %(prefix)s. Others are not read.") % {
             "prefix": prefix
         }
     return None
