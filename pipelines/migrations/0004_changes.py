@@ -1,4 +1,4 @@
-"""What definitions and connections have been; what is there now is kept as the first of it."""
+"""What definitions and connections have been."""
 
 import django.contrib.postgres.fields
 import django.core.validators
@@ -8,32 +8,6 @@ import simple_history.models
 import uuid
 from django.conf import settings
 from django.db import migrations, models
-
-
-def keep_what_is_there(apps, schema_editor):
-    # So that the first change from now on has something to be compared with. A definition is as
-    # old as its `updated_at`; who made it so is not known.
-    for name in ("Connection", "Pipeline"):
-        kept = apps.get_model("pipelines", f"Historical{name}")
-        own = {field.attname for field in kept._meta.fields}
-        columns = [
-            field.attname
-            for field in apps.get_model("pipelines", name)._meta.fields
-            if field.attname in own
-        ]
-        rows = apps.get_model("pipelines", name).objects.order_by("pk")
-        kept.objects.bulk_create(
-            (
-                kept(
-                    history_date=updated_at,
-                    history_type="+",
-                    history_change_reason="first",
-                    **dict(zip(columns, values, strict=True)),
-                )
-                for updated_at, *values in rows.values_list("updated_at", *columns)
-            ),
-            batch_size=500,
-        )
 
 
 class Migration(migrations.Migration):
@@ -105,5 +79,4 @@ class Migration(migrations.Migration):
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
-        migrations.RunPython(keep_what_is_there, migrations.RunPython.noop),
     ]

@@ -140,8 +140,11 @@ def _refusal(error: psycopg.Error, query: str = "") -> Rejected:
 
     `query` is given where it is what was parsed. What may pass with time is raised as it is.
     """
-    if classify(error, Side.SOURCE).patience is not None:
+    known = classify(error, Side.SOURCE)
+    if known.patience is not None:
         raise error
+    if known.sqlstate.startswith(_OF_VALUES) and not error.diag.statement_position:
+        return Rejected({FIELD: [known.sentence]})
     message = error.diag.message_primary or ""
     if error.sqlstate == "42601" and "multiple commands" in message:
         return Rejected({FIELD: ["Write one statement only: there are several here."]})
@@ -166,6 +169,8 @@ def looks_empty(query: str) -> bool:
     return not stripped(query)
 
 
+#: Planning computes what is constant; a function that claims to be may have read rows.
+_OF_VALUES = ("22", "P0001")
 _NOT_TEXT = "The query contains a character that no text can have (NUL, or half a surrogate pair)."
 _PARAMETERS = "The query has a parameter ($1). Write the value itself into the query."
 _WRITES = "The query changes data: a WITH part inserts, updates or deletes. Here it may only read."

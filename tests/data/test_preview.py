@@ -143,7 +143,8 @@ def test_a_query_that_lifts_its_limit_is_ended_all_the_same(
     assert found.rows is None
     assert "took longer" in tell(found).rows
     source.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = %s AND datname = current_database()",
         [READER],
     )
 
