@@ -176,8 +176,10 @@ class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
     ) -> Any:
-        """Rights in words."""
+        """Rights in words; those of a package that we ask about nothing are not offered."""
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.name == "permissions":
+            field.queryset = field.queryset.exclude(content_type__app_label="axes")
         field.label_from_instance = words.permission
         return field
 

@@ -218,7 +218,8 @@ def test_no_page_of_the_admin_shows_one(world, logged):
     assert {"pipelines_pipeline_restore", "pipelines_auditrecord_change"} <= asked
     for button in ("validate", "preview"):
         for row in world.pipelines.values():
-            shown = client.post(listing(Pipeline, button), posted(client, row))
+            address = f"{listing(Pipeline, button)}?pipeline={row.pk}"
+            shown = client.post(address, posted(client, row))
             assert b"Both servers were asked" in shown.content
             world.found.see(button, shown.content)
     for path in (reverse("admin:index"), reverse("admin:login"), "/admin/nowhere/"):
