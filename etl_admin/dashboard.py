@@ -68,7 +68,11 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _page(_("Users"), "person", "auth_user_changelist", "auth.view_user"),
                 _page(_("Groups"), "group", "auth_group_changelist", "auth.view_group"),
-                _page(_("API tokens"), "key", "knox_authtoken_changelist", "auth.change_user"),
+                _item(_("API tokens"), "key", "knox_authtoken_changelist", None),
+                _item(
+                    _("Failed sign-ins"), "lock", "axes_accessattempt_changelist", "end lock-out"
+                ),
+                _item(_("Audit"), "policy", "pipelines_auditrecord_changelist", "view audit"),
             ],
         },
     ]

@@ -28,6 +28,12 @@ def text(name: str, default: str = "") -> str:
     return os.environ.get(name, "").strip() or default
 
 
+def forget(*names: str) -> None:
+    """Take variables out of the environment, for us and for the processes that we start."""
+    for name in names:
+        os.environ.pop(name, None)
+
+
 def boolean(name: str, *, default: bool) -> bool:
     """1/true/yes/on or 0/false/no/off."""
     value = text(name).lower()
@@ -51,6 +57,18 @@ def number(name: str, *, default: float, least: float, most: float) -> float:
     if not least <= parsed <= most:
         raise BadSetting(name, f"{value} is not between {least:g} and {most:g}.")
     return parsed
+
+
+def count(name: str, *, default: int, least: int = 0, most: int) -> int:
+    """A whole number from `least` to `most`."""
+    value = text(name)
+    if not value:
+        return default
+    if not value.isdecimal():
+        raise BadSetting(name, f"“{value}” is not a whole number.")
+    if not least <= int(value) <= most:
+        raise BadSetting(name, f"{value} is not between {least} and {most}.")
+    return int(value)
 
 
 def items(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
@@ -132,6 +150,27 @@ def directory(name: str, default: Path, *, is_written: bool) -> Path:
     if is_written and not os.access(nearest, os.W_OK | os.X_OK):
         raise BadSetting(name, f"{nearest} cannot be written by this user; give another directory.")
     return path
+
+
+def folder(name: str, *, apart_from: Path) -> str:
+    """A folder that is there and does not have `apart_from` in it; empty when unset."""
+    value = text(name)
+    path = Path(value)
+    if value and not (path.is_absolute() and path.is_dir()):
+        raise BadSetting(name, "must be a folder that is there, from its root: /run/etl-secrets.")
+    if value and apart_from.resolve().is_relative_to(path.resolve()):
+        raise BadSetting(name, "DATA_DIR, where our own keys are, lies in it; choose another.")
+    return value
+
+
+def prefix(name: str, default: str) -> str:
+    """What names of variables begin with that people may refer to; never that of our own keys."""
+    value = text(name, default)
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*_", value):
+        raise BadSetting(name, f"“{value}” must be capitals, digits and _, with _ at its end.")
+    if own := [one for one in _OWN if one.startswith(value)]:
+        raise BadSetting(name, f"“{value}” would open {own[0]} to people; choose another prefix.")
+    return value
 
 
 def kept_secret(directory: Path, name: str, make: Callable[[], str]) -> str:
@@ -232,6 +271,7 @@ def _fault_of_parameters(query: str, known: tuple[str, ...]) -> str:
     return ""
 
 
+_OWN = ("DATABASE_URL", "WAREHOUSE_URL", "SECRET_KEY", "ENCRYPTION_KEYS")
 #: A name, a domain with all names in it (.example.com), every host (*), an address.
 _ALLOWED_HOST = re.compile(r"\*|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 #: As Django's `host_validation_re`, but no leading dot, which would stand for every subdomain.

@@ -2,7 +2,6 @@
 
 import secrets as random_secrets
 import warnings
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from etl_admin import appearance, policy
 from etl_admin import environment as env
+from etl_admin.locking import *  # noqa: F403 (each name in it is a setting)
+from etl_admin.rest import *  # noqa: F403 (each name in it is a setting)
 from pipelines.secrets import check_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -77,8 +78,18 @@ RUNNER_LEASE_SECONDS = env.number("RUNNER_LEASE_SECONDS", default=30, least=1, m
 RUNNER_POLL_SECONDS = env.number("RUNNER_POLL_SECONDS", default=5, least=0.1, most=3600)
 RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", default=30, least=0.1, most=3600)
 RETENTION_DAYS = env.number("RETENTION_DAYS", default=90, least=1, most=36_500)
+AUDIT_DAYS = env.number("AUDIT_DAYS", default=365, least=1, most=36_500)
+# How often a user may ask in a minute; 0: without limit.
+LIMIT_RUN = env.count("LIMIT_RUN", default=300, most=1_000_000)
+LIMIT_RECONCILE = env.count("LIMIT_RECONCILE", default=30, most=1_000_000)
+LIMIT_PREVIEW = env.count("LIMIT_PREVIEW", default=30, most=1_000_000)
+LIMIT_TEST = env.count("LIMIT_TEST", default=10, most=1_000_000)
 PRIVILEGED_ROLES = env.choice("PRIVILEGED_ROLES", default="WARN", known=("WARN", "REFUSE")).lower()
 CONNECTIONS_ALLOW_LOCAL = env.boolean("CONNECTIONS_ALLOW_LOCAL", default=False)
+SECRET_ENV_PREFIX = env.prefix("SECRET_ENV_PREFIX", "ETL_SECRET_")
+SECRET_FILES_DIR = env.folder("SECRET_FILES_DIR", apart_from=DATA_DIR)
+# libpq lets these into every session, past each parameter that it is given.
+env.forget("PGSERVICE", "PGTZ", "PGDATESTYLE", "PGGEQO")
 
 # The web.
 
@@ -101,11 +112,24 @@ SESSION_COOKIE_SECURE = _HTTPS
 CSRF_COOKIE_SECURE = _HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "etl_admin.reports.Filter"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": policy.PAGES}
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+FILE_UPLOAD_HANDLERS = ["pipelines.uploads.NoFiles"]
+
+# Signing in; `locking` has the rest.
+SIGN_IN_FAILURES = env.count("SIGN_IN_FAILURES", default=10, least=1, most=1000)
+SIGN_IN_LOCK_MINUTES = env.count("SIGN_IN_LOCK_MINUTES", default=15, least=1, most=10_080)
+TRUSTED_PROXIES = env.count("TRUSTED_PROXIES", default=0, most=10)
+AUTHENTICATION_BACKENDS = [
+    # First: it refuses who is locked out, and signs nobody in.
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 
 ROOT_URLCONF = "etl_admin.urls"
 WSGI_APPLICATION = "etl_admin.wsgi.application"
@@ -135,6 +159,7 @@ INSTALLED_APPS = [
     "knox",
     "simple_history",
     "csp",
+    "axes",
 ]
 
 MIDDLEWARE = [
@@ -148,8 +173,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "pipelines.middleware.SignedIn",
+    "pipelines.origins.Origins",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Last: it answers for a form that somebody locked out has sent.
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -197,34 +226,7 @@ WHITENOISE_USE_FINDERS = True
 warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 WHITENOISE_AUTOREFRESH = DEBUG
 
-# The API.
-
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        # The first one's challenge decides between 401 and 403, and must not be Basic's, which
-        # makes browsers pop up a password box.
-        "pipelines.api.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-        "pipelines.api.authentication.BasicAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["pipelines.api.permissions.TablePermission"],
-    "DEFAULT_FILTER_BACKENDS": [],
-    "DEFAULT_SCHEMA_CLASS": "pipelines.api.openapi.Schema",
-    "EXCEPTION_HANDLER": "pipelines.api.errors.handle",
-    "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
-    ],
-    "DEFAULT_PARSER_CLASSES": ["pipelines.api.parsers.JsonObjectParser"],
-    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
-    # The form of an answer is asked for by `Accept`; `format` is a parameter like any unknown one.
-    "URL_FORMAT_OVERRIDE": None,
-}
-
-REST_KNOX = {
-    "AUTH_HEADER_PREFIX": "Token",
-    "TOKEN_TTL": timedelta(days=90),
-}
+# The API; `rest` has the rest.
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "ETL API",
@@ -271,6 +273,8 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    # It tells of every sign-in, and of nothing that it has deleted.
+    "loggers": {"axes": {"level": "WARNING"}},
 }
 
 # The admin's theme.

@@ -1,16 +1,20 @@
 """Which part of the site answers which address."""
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
+from django.views.i18n import set_language
 
 from pipelines.api.urls import root
 
 # The pages of the browsable API look for these two names.
 signing_in = [
     path(
-        "login/", RedirectView.as_view(pattern_name="admin:login", query_string=True), name="login"
+        "login/",
+        login_not_required(RedirectView.as_view(pattern_name="admin:login", query_string=True)),
+        name="login",
     ),
     path("logout/", LogoutView.as_view(next_page="admin:index"), name="logout"),
 ]
@@ -21,7 +25,8 @@ urlpatterns = [
     path("api/v1", root),
     path("api/v1/", include("pipelines.api.urls")),
     path("api-auth/", include((signing_in, "rest_framework"))),
-    path("i18n/", include("django.conf.urls.i18n")),
+    # The sign-in page has it too.
+    path("i18n/setlang/", login_not_required(set_language), name="set_language"),
 ]
 
 handler400 = "pipelines.api.handlers.bad_request"

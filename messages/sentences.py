@@ -36,6 +36,7 @@ _NOT_SHOWN = {
     "none yet",
     "sign in",
     "multiple commands",
+    "Future[tuple[str, ...]]",
     "The claim",
     "Run {pk}",
     "Pipeline {name}, run {run}",
@@ -81,7 +82,16 @@ _THINGS = (
     "trigger {name} on table {table}",
 )
 #: What neither raises nor logs for people.
-_QUIET = {"AssertionError", "RuntimeError", "TypeError", "ValueError", "Way", "run_all"}
+_QUIET = {
+    "AssertionError",
+    "OSError",
+    "OperationalError",
+    "RuntimeError",
+    "TypeError",
+    "ValueError",
+    "Way",
+    "run_all",
+}
 _QUIET |= {"compile", "match", "search"}
 _QUIET |= {"critical", "debug", "error", "exception", "info", "warning"}
 
@@ -172,8 +182,8 @@ def _name_of(node: ast.AST) -> str:  # noqa: PLR0911 (a line for each kind of ex
 
 
 def _numbered(text: str) -> str:
-    """Bare {} of str.format get their numbers."""
-    parts = text.split("{}")
+    """Names of % in braces; bare {} of str.format get their numbers."""
+    parts = re.sub(r"%\((\w+)\)[sd]", r"{\1}", text).split("{}")
     filled = (f"{part}{{{number}}}" for number, part in enumerate(parts[:-1]))
     return "".join(filled) + parts[-1]
 

@@ -19,7 +19,10 @@ LANGUAGE = "ru"
 _CODE = ("etl_admin", "pipelines")
 _TEMPLATES = "templates"
 #: Sentences that are stored in English and translated where they are shown.
-_STORED = ("runner", "pipelines/lifecycle/values.py", "pipelines/lifecycle/workers.py")
+_STORED = (
+    *("runner", "pipelines/lifecycle/values.py", "pipelines/lifecycle/workers.py"),
+    *("pipelines/hosts.py", "pipelines/references.py"),
+)
 #: One that speaks the reader's language itself: what it says is marked as everywhere in our code.
 _MARKED = "runner/preflight/words.py"
 #: Packages whose pages we show, and which bring no Russian under the name `ru`.

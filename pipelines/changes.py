@@ -1,12 +1,13 @@
-"""What definitions and connections have been: a record of each change, with whose it was.
+"""Making, changing and deleting definitions and connections where a person does it, with records:
+what the row has been, and in the audit who did what.
 
-A record is the whole row as it was from then on, except secrets and the columns of the lifecycle,
-and is written in the transaction that changes the row. Rows are made, changed and deleted through
-here where a person does it; `lifecycle.edit` calls `record` itself. What is created or deleted in
-another way is recorded too, by django-simple-history, as nobody's.
+Both are written in the transaction that changes the row; `lifecycle.edit` calls `record` itself.
+A record of what the row has been is the whole of it as it was from then on, except secrets and the
+columns of the lifecycle. What is created or deleted in another way is recorded too, by
+django-simple-history, as nobody's.
 
-Records are small and are never pruned. They outlive their row: deleting it adds a last one, and
-since nothing shows a page of what is gone, they are for the table's readers from then on. They
+These records are small and are never pruned. They outlive their row: deleting it adds a last one,
+and since nothing shows a page of what is gone, they are for the table's readers from then on. They
 outlive the person as well, and are nobody's then.
 """
 
@@ -17,6 +18,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
+from pipelines import audit
+from pipelines.choices import AuditAction
 from pipelines.models import Connection
 
 #: Reasons are words for programs: the pages say them in the reader's language.
@@ -26,39 +29,43 @@ _RESTORED = "restored from "
 
 
 def create(row: Any, *, by: Any) -> None:
-    """Insert the row and its first record, both or neither."""
+    """Insert the row and its first records, all or nothing."""
     row._history_user = by
     with transaction.atomic():
         row.save(force_insert=True)
+        audit.record_change(AuditAction.CREATE, row, by=by, new=audit.values_of(row))
 
 
 def delete(row: Any, *, by: Any) -> None:
-    """Delete the row and add its last record, both or neither. Raises ProtectedError."""
+    """Delete the row and add its last records, all or nothing. Raises ProtectedError."""
     row._history_user = by
     with transaction.atomic():
+        gone, values = audit.thing_of(row), audit.values_of(row)
         row.delete()
+        audit.record_change(AuditAction.DELETE, gone, by=by, old=values)
 
 
 def change_connection(connection: Connection, values: Mapping[str, Any], *, by: Any) -> None:
-    """Store these columns; of a new secret the record says only that there is one."""
+    """Store these columns; of a new secret the records say only that there is one."""
     rows = Connection.objects.filter(pk=connection.pk)
     with transaction.atomic():
-        if rows.update(**values, updated_at=Now()):
-            record(rows.get(), by=by, reason=NEW_SECRET if "secret" in values else None)
+        before = rows.select_for_update(no_key=True).first()
+        if before is None or not rows.update(**values, updated_at=Now()):
+            return
+        reason = NEW_SECRET if "secret" in values else None
+        record(rows.get(), by=by, old=audit.values_of(before), reason=reason)
 
 
-def record(row: Any, *, by: Any, reason: str | None = None) -> None:
-    """Keep the row as it is now, unless that is what was kept last; a new secret is not seen there.
+def record(row: Any, *, by: Any, old: Mapping[str, Any], reason: str | None = None) -> None:
+    """Keep the row as it is now, and in the audit what differs from `old`, its `audit.values_of`.
 
     To be called in the transaction that has just updated the row, which nobody else can change
     until the commit.
     """
-    last = newest_first(row).first()
-    is_same = last is not None and values_of(last) == values_of(row)
-    if is_same and reason != NEW_SECRET:
-        return
-    row._history_user = by
-    type(row).history.bulk_history_create([row], update=True, default_change_reason=reason)
+    _keep(row, by=by, reason=reason)
+    audit.record_change(AuditAction.EDIT, row, by=by, old=old, new=audit.values_of(row))
+    if reason == NEW_SECRET:
+        audit.record(AuditAction.SECRET, row, by=by)
 
 
 def newest_first(row: Any) -> Any:
@@ -82,6 +89,16 @@ def time_restored(reason: str | None) -> datetime | None:
     if reason is None or not reason.startswith(_RESTORED):
         return None
     return datetime.fromisoformat(reason.removeprefix(_RESTORED))
+
+
+def _keep(row: Any, *, by: Any, reason: str | None) -> None:
+    """Unless that is what was kept last; a new secret is not seen there."""
+    last = newest_first(row).first()
+    is_same = last is not None and values_of(last) == values_of(row)
+    if is_same and reason != NEW_SECRET:
+        return
+    row._history_user = by
+    type(row).history.bulk_history_create([row], update=True, default_change_reason=reason)
 
 
 def _kept_of(row: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class SslMode(models.TextChoices):
@@ -12,6 +13,14 @@ class SslMode(models.TextChoices):
     REQUIRE = "require", _("require: encrypted, server not verified")
     VERIFY_CA = "verify-ca", _("verify-ca: encrypted, certificate authority verified")
     VERIFY_FULL = "verify-full", _("verify-full: encrypted, host name verified too")
+
+
+class PasswordSource(models.TextChoices):
+    """Where the password of a connection is kept."""
+
+    STORED = "stored", _("stored: kept here, encrypted")
+    ENVIRONMENT = "environment", _("environment: in a variable of the servers' environment")
+    FILE = "file", _("file: in a file on the servers, as Docker and Kubernetes put it there")
 
 
 class PipelineType(models.TextChoices):
@@ -61,3 +70,38 @@ class RunKind(models.TextChoices):
 
     LOAD = "load", _("Load")
     REPAIR = "repair", _("Repair")
+
+
+class AuditAction(models.TextChoices):
+    """What people did, as the audit keeps it."""
+
+    SIGN_IN = "sign_in", _("Signed in")
+    SIGN_IN_FAILED = "sign_in_failed", _("Failed to sign in")
+    SIGN_OUT = "sign_out", _("Signed out")
+    LOCK_OUT = "lock_out", _("Locked out")
+    UNLOCK = "unlock", _("Lock-out ended")
+    RUN = "run", pgettext_lazy("audit", "Run")
+    PAUSE = "pause", pgettext_lazy("audit", "Pause")
+    CANCEL = "cancel", pgettext_lazy("audit", "Cancel")
+    RESET = "reset", _("Checkpoint reset")
+    RECONCILE = "reconcile", _("Compared")
+    PREVIEW = "preview", _("Previewed")
+    TEST = "test", _("Connection tested")
+    CREATE = "create", pgettext_lazy("audit", "Created")
+    EDIT = "edit", _("Edited")
+    SECRET = "secret", _("Secret changed")
+    DELETE = "delete", pgettext_lazy("audit", "Deleted")
+    RIGHTS = "rights", _("User or group changed")
+    PASSWORD = "password", _("Password changed")
+    TOKEN_MADE = "token_made", _("API token made")
+    TOKEN_REVOKED = "token_revoked", _("API token revoked")
+
+
+class Via(models.TextChoices):
+    """By which way somebody came to do it."""
+
+    ADMIN = "admin", _("Admin")
+    SESSION = "api_session", _("API, session")
+    TOKEN = "api_token", _("API, token")
+    BASIC = "api_basic", _("API, password")
+    COMMAND = "command", _("Command line")

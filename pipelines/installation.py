@@ -46,7 +46,8 @@ def here() -> Place:
             "SELECT system_identifier::text, (SELECT oid::bigint FROM pg_database"
             " WHERE datname = current_database()) FROM pg_control_system()"
         )
-        return Place(*cursor.fetchone())
+        identifier, oid = cursor.fetchone()
+        return Place(identifier, oid)
 
 
 def check() -> None:

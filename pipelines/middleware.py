@@ -1,8 +1,12 @@
-"""What every request passes before its view: the metadata must be where it was."""
+"""What every request passes before its view: the metadata must be where it was, and people be
+signed in."""
 
 from collections.abc import Callable
+from typing import Any
 
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import translation
 
@@ -32,6 +36,22 @@ class KnownInstallation:
                 return self.get_response(request)
             self._known = True
         return self.get_response(request)
+
+
+class SignedIn(LoginRequiredMiddleware):
+    """A second wall: who is not signed in gets to the sign-in page from whatever forgot to ask.
+
+    The API asks for itself, and answers in its own shape.
+    """
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
+    ) -> HttpResponseBase | None:
+        """Without a look at the session where nobody needs to be signed in: a health check that
+        brings a cookie is answered while the database is away."""
+        if not getattr(view_func, "login_required", True):
+            return None
+        return super().process_view(request, view_func, view_args, view_kwargs)
 
 
 def _refused(request: HttpRequest, sentence: str) -> HttpResponse:

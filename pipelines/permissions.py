@@ -28,6 +28,10 @@ VERBS: dict[str, str] = {
     "edit connection": "pipelines.change_connection",
     "delete connection": "pipelines.delete_connection",
     "test connection": "pipelines.test_connection",
+    "view audit": "pipelines.view_auditrecord",
+    # Whoever manages users sees and ends their lock-outs, and revokes their tokens.
+    "end lock-out": "auth.change_user",
+    "revoke tokens": "auth.change_user",
 }
 
 _VIEW = {
@@ -42,7 +46,7 @@ _OPERATE = _VIEW | {VERBS[verb] for verb in ("run", "pause", "cancel", "reconcil
 _EDIT = _OPERATE | {VERBS[verb] for verb in ("create", "edit", "preview", "test connection")}
 _ADMINISTER = (
     _EDIT
-    | {VERBS[verb] for verb in ("delete", "reset")}
+    | {VERBS[verb] for verb in ("delete", "reset", "view audit")}
     | {VERBS[f"{verb} connection"] for verb in ("create", "edit", "delete")}
     | {f"auth.{verb}_user" for verb in ("view", "add", "change", "delete")}
     | {"auth.view_group"}
@@ -65,13 +69,17 @@ def may(user: Any, verb: str) -> bool:
 def make_groups(group_model: Any, permission_model: Any) -> None:
     """Make the four groups, or bring their permissions back to the table.
 
-    The models are parameters because a migration has its own versions of them.
+    The models are parameters because a migration has its own versions of them. An early migration
+    finds no permission for what a later one makes; that one then calls this again.
     """
     for name, wanted in GROUPS.items():
         group, _created = group_model.objects.get_or_create(name=name)
         pairs = [permission.split(".") for permission in sorted(wanted)]
         found = [
-            permission_model.objects.get(content_type__app_label=app, codename=codename)
+            permission
             for app, codename in pairs
+            for permission in permission_model.objects.filter(
+                content_type__app_label=app, codename=codename
+            )
         ]
         group.permissions.set(found)

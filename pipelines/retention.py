@@ -1,14 +1,16 @@
-"""How long history is kept, and its pruning in small batches; who calls it is elsewhere."""
+"""How long history and the audit are kept, and their pruning in small batches; who calls it is
+elsewhere."""
 
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
-from pipelines.models import PipelineRun, RunEvent
+from pipelines import lockout
+from pipelines.models import AuditRecord, PipelineRun, RunEvent
 from pipelines.states import RunStatus
 
 #: However old: a pipeline that runs once a year has a history too.
@@ -30,6 +32,21 @@ def prune(limit: int = BATCH) -> int:
     ).exclude(status=RunStatus.RUNNING)
     events = RunEvent.objects.filter(run=None, at__lt=before)
     return _delete(runs.order_by("started_at"), limit) + _delete(events.order_by("at"), limit)
+
+
+def prune_audit(limit: int = BATCH) -> int:
+    """Delete at most `limit` audit records older than AUDIT_DAYS, and the failed sign-ins that do
+    not count any more. Returns how many records.
+    """
+    lockout.prune()
+    before = Now() - timedelta(days=settings.AUDIT_DAYS)
+    old = AuditRecord.objects.filter(at__lt=before).order_by("at")
+    with transaction.atomic(), connection.cursor() as cursor:
+        # The trigger that keeps the audit lets nobody else delete, and no record of today.
+        cursor.execute("SELECT set_config('etl.prune', 'on', true)")
+        deleted = _delete(old, limit)
+        cursor.execute("SELECT set_config('etl.prune', 'off', true)")
+    return deleted
 
 
 def _delete(rows: QuerySet[Any], limit: int) -> int:

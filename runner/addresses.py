@@ -4,22 +4,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.views.decorators.debug import sensitive_variables
 
 from etl_admin.warehouse import warehouse_address
+from pipelines import installation
 from pipelines.models import Connection, Pipeline
 from pipelines.names import TableName
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable, WrongKey
+from pipelines.validation.schemas import reserved
 from runner.plan import Address, Definition, Method, Mode, Nulls, Privileged
 
 
 def address_of(connection: Connection) -> Address:
-    """Where `connection` leads, its password opened. Raises pipelines.secrets.WrongKey."""
+    """Where `connection` leads, its password opened. Raises pipelines.secrets.Unreadable."""
     if connection.is_built_in:
+        # Its address is the operator's own, who may point it wherever they like.
         return Address(
             name=connection.name,
             **warehouse_address(),
             target_schemas=tuple(settings.TARGET_SCHEMAS),
+            may_be_local=True,
         )
+    is_free = settings.CONNECTIONS_ALLOW_LOCAL
     return Address(
         name=connection.name,
         host=connection.host,
@@ -28,10 +34,14 @@ def address_of(connection: Connection) -> Address:
         user=connection.user,
         password=_password(connection),
         sslmode=connection.sslmode,
-        target_schemas=tuple(connection.target_schemas),
+        # Which schemas are reserved may have changed since the list was stored.
+        target_schemas=tuple(name for name in connection.target_schemas if not reserved(name)),
+        may_be_local=is_free,
+        metadata=None if is_free else installation.here(),
     )
 
 
+@sensitive_variables()
 def _password(connection: Connection) -> str:
     try:
         return connection.reveal_password()
@@ -40,6 +50,8 @@ def _password(connection: Connection) -> str:
             f"None of ENCRYPTION_KEYS opens the password of the connection “{connection.name}”. "
             "Restore the key, or enter the password again."
         ) from None
+    except Unreadable as error:
+        raise type(error)(f"The connection “{connection.name}” has no password: {error}") from None
 
 
 def definition_of(pipeline: Pipeline) -> Definition:

@@ -87,7 +87,7 @@ _ONCE = {"57014"}
 _PERMANENT_CONNECT = re.compile(
     r"password authentication failed|does not exist|no pg_hba\.conf entry"
     r"|is not permitted to log in|certificate verify failed|does not support SSL"
-    r"|no password supplied"
+    r"|no password supplied|does not match host name"
 )
 # Where RAISE, plpy.error and the like are, in the sources of PostgreSQL's languages.
 _RAISING = {"pl_exec.c", "plpy_elog.c", "plpy_plpymodule.c", "plperl.c", "pltcl.c"}

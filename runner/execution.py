@@ -15,7 +15,7 @@ from pipelines.definition import position_hash
 from pipelines.lifecycle import Claim, Failure, Result, Superseded
 from pipelines.models import Installation
 from pipelines.names import BadName
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable
 from pipelines.states import RUNNING
 from runner.addresses import definition_from
 from runner.connections import Session, reading, writing
@@ -78,7 +78,7 @@ class Execution:
             return self._failed(_rejection(error))
         except UnknownOutcome:
             return self._failed(_UNKNOWN)
-        except (WrongKey, BadName) as error:
+        except (Unreadable, BadName) as error:
             return self._failed(RunError(str(error), error_class=type(error).__name__))
         except psycopg.Error as error:
             # Its text may hold a row's values.

@@ -21,7 +21,7 @@ class Housekeeping:
         """One small batch where it is due; the next one soon while there is more."""
         if clock() < self._due_at:
             return
-        deleted = retention.prune()
+        deleted = retention.prune() + retention.prune_audit()
         self._due_at = clock() + (1.0 if deleted else _HOUR)
         if deleted:
-            log.info("Old history: %s runs and events were deleted.", deleted)
+            log.info("Old history: %s runs, events and audit records were deleted.", deleted)

@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from runner import libpq
 from runner.errors import RunError, Side, classify_connect
 from runner.plan import Address
+from runner.reach import check_not_metadata, ways_to
 
 S = TypeVar("S", bound=psycopg.Connection[Any])
 
@@ -58,23 +60,29 @@ def _close_unwanted(opening: Future[S]) -> None:
 
 
 def _open(kind: type[S], address: Address, name: str) -> S:
-    return kind.connect(
-        host=address.host,
-        port=address.port,
-        dbname=address.dbname,
-        user=address.user,
-        password=address.password,
-        sslmode=address.sslmode,
-        application_name=name,
-        client_encoding="UTF8",
-        connect_timeout=CONNECT_SECONDS,
-        keepalives=1,
-        keepalives_idle=30,
-        keepalives_interval=10,
-        keepalives_count=3,
-        tcp_user_timeout=60_000,
-        # No password file of the machine we run on may change as whom we connect.
-        passfile="/nonexistent/etl_admin",
-        autocommit=True,
-        prepare_threshold=None,
-    )
+    try:
+        parameters: dict[str, Any] = {**libpq.fixed(), **ways_to(address)}
+    except OSError as error:
+        raise psycopg.OperationalError("the host has no address") from error
+    try:
+        session = kind.connect(
+            **parameters,
+            port=address.port,
+            dbname=address.dbname,
+            user=address.user,
+            password=address.password,
+            sslmode=address.sslmode,
+            application_name=name,
+            connect_timeout=CONNECT_SECONDS,
+            autocommit=True,
+            prepare_threshold=None,
+        )
+    except psycopg.Error as error:
+        # The frames of psycopg hold the password; what reports them must not have them.
+        raise error.with_traceback(None) from None
+    try:
+        check_not_metadata(session, address)
+    except BaseException:
+        session.close()
+        raise
+    return session

@@ -9,7 +9,11 @@ from pipelines.names import TableName
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where and as whom to connect. The password never shows in a repr."""
+    """Where and as whom to connect. The password never shows in a repr.
+
+    `may_be_local`: this machine and other forbidden addresses are allowed. `metadata` is the number
+    of the server and the OID of the database that nobody may be led to, None where one may.
+    """
 
     name: str
     host: str
@@ -19,6 +23,8 @@ class Address:
     password: str = field(repr=False, default="")
     sslmode: str = "require"
     target_schemas: tuple[str, ...] = ()
+    may_be_local: bool = False
+    metadata: tuple[str, int] | None = None
 
 
 class Mode(StrEnum):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import factory
+from axes.models import AccessAttempt
 from django.contrib.auth.models import Group, User
 from django.db.models.functions import Now
 from factory.django import DjangoModelFactory
@@ -97,3 +98,14 @@ class RunFactory(DjangoModelFactory[PipelineRun]):
     finished_at = factory.LazyAttribute(
         lambda run: None if run.status == RunStatus.RUNNING else Now()
     )
+
+
+class AttemptFactory(DjangoModelFactory[AccessAttempt]):
+    """A name that failed to sign in once, just now."""
+
+    class Meta:
+        model = AccessAttempt
+
+    username = factory.Sequence(lambda n: f"guess{n}")
+    ip_address = "203.0.113.7"
+    failures_since_start = 1

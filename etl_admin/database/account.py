@@ -89,6 +89,13 @@ def _name_of(uid: int) -> str:
 
 
 def _plain_environment() -> dict[str, str]:
-    # PGDATA, PGPORT and the like would be obeyed by the programs; LC_ALL keeps messages in English.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    # The server lives long, maybe as another user, and needs none of our keys and passwords; nor
+    # may it obey PGDATA, PGPORT and the like. LC_ALL keeps messages in English.
+    kept = {name: value for name, value in os.environ.items() if name in _HARMLESS}
     return kept | {"LC_ALL": "C"}
+
+
+_HARMLESS = {
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+}

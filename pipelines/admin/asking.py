@@ -18,6 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from pipelines import limits
 from pipelines.admin import entries
 from pipelines.admin.theme import ThemedAdmin
 from pipelines.admin.verbs import Answer, Button, Refused, Verb
@@ -97,7 +98,11 @@ class AskingAdmin(ThemedAdmin):
             messages.warning(request, warning)
 
     def _do(self, verb: Verb, request: HttpRequest, row: Any) -> Answer:
-        """Do it, and note in the row's history who did."""
+        """Do it, unless it is asked too often, and note in the row's history who did."""
+        try:
+            limits.spend(request.user, verb.permission)
+        except limits.LimitReached as reached:
+            raise Refused(reached.sentence) from reached
         answer = verb.act(request, row)
         # In English, as Django keeps its own: who reads it has a language of their own.
         with override("en"):

@@ -50,6 +50,16 @@ def moment(at: datetime | None) -> SafeString | str:
     )
 
 
+def day(at: datetime | None) -> SafeString | str:
+    """The date, the exact time on hover."""
+    if at is None:
+        return EMPTY
+    date = formats.date_format(timezone.localtime(at), "Y-m-d")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), exactly(at), date
+    )
+
+
 def exactly(at: datetime) -> str:
     """To the second, with the zone."""
     form = pgettext("a format of Django's date filter", "Y-m-d H:i:s")
@@ -126,6 +136,11 @@ def shortened(text: str | None, most: int = 120) -> SafeString | str:
 def name(text: Any) -> SafeString:
     """What people called it, however long."""
     return format_html('<span class="etl-name">{}</span>', text)
+
+
+def under(content: Any, below: Any) -> SafeString:
+    """A cell with a quieter second line."""
+    return format_html('{}<span class="etl-under">{}</span>', content, below)
 
 
 def code(text: Any) -> SafeString:

@@ -4,27 +4,37 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.db import connection as metadata
 from django.db.models import Func, IntegerField, OuterRef, ProtectedError, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from pipelines import changes
+from pipelines import audit, changes, hosts
 from pipelines.admin import cells, servers
 from pipelines.admin.connection_form import FIELDS, ConnectionForm
 from pipelines.admin.history import HistoryAdmin
 from pipelines.admin.said import said
 from pipelines.admin.verbs import Answer, Refused, Verb
+from pipelines.choices import AuditAction, SslMode
 from pipelines.models import Connection, Pipeline
 from pipelines.permissions import may
-from pipelines.validation import pipelines_of, target_schemas, used_by_sentence
+from pipelines.validation import (
+    password_columns,
+    pipelines_of,
+    target_schemas,
+    used_by_sentence,
+)
 from runner.preflight import address_of
 
 _SHOWN_PIPELINES = 50
 
 
-def _test(_request: HttpRequest, connection: Connection) -> Answer:
+def _test(request: HttpRequest, connection: Connection) -> Answer:
     report = servers.test(connection)
+    audit.record(AuditAction.TEST, connection, by=request.user, ok=report.ok)
     if not report.ok:
         raise Refused(said(report.sentence))
     return Answer(said(report.sentence), tuple(map(said, report.warnings)))
@@ -60,7 +70,11 @@ class ConnectionAdmin(HistoryAdmin):
         (None, {"fields": ("name",)}),
         (
             gettext_lazy("Server"),
-            {"fields": ("host", "port", "dbname", "user", "password", "sslmode")},
+            {"fields": ("host", "port", "dbname", "user", "sslmode")},
+        ),
+        (
+            gettext_lazy("Password"),
+            {"fields": ("password_source", "password", "password_reference")},
         ),
         (gettext_lazy("As a target"), {"fields": ("target_schemas",)}),
     )
@@ -116,6 +130,21 @@ class ConnectionAdmin(HistoryAdmin):
 
     # The page.
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Connection | None:
+        """Locked while it is changed: what the form checks is so when it is stored."""
+        row: Connection | None = super().get_object(request, object_id, from_field)
+        if row is not None and request.method == "POST" and metadata.in_atomic_block:
+            Connection.objects.select_for_update().filter(pk=row.pk).first()
+            row.refresh_from_db()
+        return row
+
+    @method_decorator(sensitive_post_parameters("password"))
+    def changeform_view(self, *args: Any, **kwargs: Any) -> Any:
+        """A page of an error shows no password that was typed."""
+        return super().changeform_view(*args, **kwargs)
+
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
         """The form, or for the built-in one and for onlookers what may be seen."""
         if obj is not None and obj.is_built_in:
@@ -137,6 +166,7 @@ class ConnectionAdmin(HistoryAdmin):
             context["panel"] = {
                 "buttons": self.buttons(request, stored),
                 "built_in": _built_in_address(stored) if stored.is_built_in else None,
+                "is_open": _is_open(stored),
                 "pipelines": self._users_of(stored, request),
             }
         return super().render_change_form(request, context, *args, **kwargs)
@@ -147,19 +177,20 @@ class ConnectionAdmin(HistoryAdmin):
         rows = pipelines_of(connection).only("name")[:_SHOWN_PIPELINES]
         return [cells.link(cells.page_of(row), row) for row in rows]
 
+    @method_decorator(sensitive_variables())
     def save_model(
         self, request: HttpRequest, obj: Connection, form: ConnectionForm, change: bool
     ) -> None:
         """Only what changed; an empty password field leaves the stored one."""
-        password = form.cleaned_data.get("password")
-        if password or not change:
-            obj.set_password(password or "")
+        values = {name: getattr(obj, name) for name in FIELDS}
+        if password := form.cleaned_data.get("password"):
+            values["password"] = password
+        columns = password_columns(values, obj)
         if not change:
+            obj.secret = columns.get("secret", "")
             changes.create(obj, by=request.user)
             return
-        changed = {name: getattr(obj, name) for name in form.changed_data if name in FIELDS}
-        if password:
-            changed["secret"] = obj.secret
+        changed = {name: values[name] for name in form.changed_data if name in FIELDS} | columns
         if changed:
             changes.change_connection(obj, changed, by=request.user)
 
@@ -184,6 +215,12 @@ class ConnectionAdmin(HistoryAdmin):
             changes.delete(obj, by=request.user)
         except ProtectedError as error:
             raise Refused(_("A pipeline uses this connection.")) from error
+
+
+def _is_open(connection: Connection) -> bool:
+    """True when rows and the password may cross a network for everybody to read."""
+    is_encrypted = connection.sslmode not in (SslMode.DISABLE, SslMode.PREFER)
+    return not (connection.is_built_in or is_encrypted or hosts.is_this_machine(connection.host))
 
 
 def _built_in_address(connection: Connection) -> str:

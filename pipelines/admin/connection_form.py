@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 else:
     ConnectionModelForm = forms.ModelForm
 
-FIELDS = ("name", "host", "port", "dbname", "user", "sslmode", "target_schemas")
+FIELDS = (
+    *("name", "host", "port", "dbname", "user", "sslmode"),
+    *("password_source", "password_reference", "target_schemas"),
+)
 #: Only the built-in connection, which has no form, is stored without these.
 _NEEDED = {"host", "dbname", "user"}
 
@@ -60,6 +63,8 @@ class ConnectionForm(ConnectionModelForm):
         """The rules of connections; a name in use stays, since checkpoints are kept for it."""
         values = super().clean() or self.cleaned_data
         known = {name: values[name] for name in FIELDS if name in values}
+        if values.get("password"):  # left empty, the stored one stays
+            known["password"] = values["password"]
         stored = None if self.instance._state.adding else self.instance
         for name, sentences in check_connection(known, instance=stored).items():
             if name not in self.errors:

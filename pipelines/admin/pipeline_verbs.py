@@ -8,10 +8,10 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from pipelines import lifecycle
+from pipelines import audit, lifecycle
 from pipelines.admin import servers
 from pipelines.admin.verbs import Answer, Refused, Verb
-from pipelines.choices import Mode, Trigger
+from pipelines.choices import AuditAction, Mode, Trigger
 from pipelines.models import Pipeline
 from pipelines.states import (
     ACTIVE,
@@ -84,7 +84,8 @@ def _reset(request: HttpRequest, pipeline: Pipeline) -> Answer:
     )
 
 
-def _reconcile(_request: HttpRequest, pipeline: Pipeline) -> Answer:
+def _reconcile(request: HttpRequest, pipeline: Pipeline) -> Answer:
+    audit.record(AuditAction.RECONCILE, pipeline, by=request.user)
     counts = servers.compare(pipeline)
     facts = {
         "name": pipeline.name,

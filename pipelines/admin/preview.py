@@ -13,9 +13,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from pipelines import audit, limits
 from pipelines.admin import servers
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.said import said
+from pipelines.busy import Busy
 from pipelines.definition import FIELDS
 from pipelines.models import Pipeline
 from pipelines.permissions import may
@@ -105,7 +107,7 @@ def _answer(pages: Any, kind: _Kind, request: HttpRequest) -> HttpResponse:
     if key and stored is None:
         context = _refusal({_("Pipeline"): [_("It was deleted meanwhile.")]})
     else:
-        context = _result(pages, kind, request, stored)
+        context = _unless_too_much(pages, kind, request, stored)
     context |= {"title": kind.title, "opts": pages.opts, "is_preview": kind is _PREVIEW}
     if "HX-Request" in request.headers:
         return TemplateResponse(request, "admin/pipelines/pipeline/preview.html", context)
@@ -119,7 +121,17 @@ def _may(request: HttpRequest, kind: _Kind, key: str) -> bool:
     return may(request.user, "edit" if key else "create")
 
 
+def _unless_too_much(pages: Any, kind: _Kind, request: HttpRequest, stored: Any) -> dict[str, Any]:
+    """The result, or that it is asked too often or by too many at a time."""
+    try:
+        limits.spend(request.user, "preview")
+        return _result(pages, kind, request, stored)
+    except (limits.LimitReached, Busy) as refused:
+        return {"is_valid": False, "is_refused": True, "sentence": refused.sentence}
+
+
 def _result(pages: Any, kind: _Kind, request: HttpRequest, stored: Any) -> dict[str, Any]:
+    thing = stored and audit.thing_of(stored)
     # Made by the pages, so that it has the fields and widgets of the form that was sent.
     make = pages.get_form(request, stored, change=stored is not None, form=PreviewForm)
     form = make(request.POST, instance=stored)
@@ -129,6 +141,8 @@ def _result(pages: Any, kind: _Kind, request: HttpRequest, stored: Any) -> dict[
     # What the form has no field for, or cannot change now, is as it is stored.
     values = {name: getattr(form.instance, name) for name in FIELDS}
     values |= {name: value for name, value in form.cleaned_data.items() if name in FIELDS}
+    if kind is _PREVIEW:
+        audit.record_preview(thing, values, by=request.user)
     try:
         found = kind.asks(values)
     except preflight.Rejected as rejected:

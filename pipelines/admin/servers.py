@@ -9,9 +9,10 @@ from django.utils.translation import ngettext
 
 from pipelines.admin.said import said
 from pipelines.admin.verbs import Refused
+from pipelines.busy import Busy, alone
 from pipelines.choices import Mode, Publish
 from pipelines.models import Connection, Pipeline
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable
 from runner import preflight, reconcile
 
 
@@ -26,27 +27,35 @@ def validate(values: Mapping[str, Any]) -> preflight.Preview:
 
 
 def preview(values: Mapping[str, Any]) -> preflight.Preview:
-    """As `validate`, with the first rows, the plan and the key. Raises preflight.Rejected."""
-    return preflight.preview(_definition(values))
+    """As `validate`, with the first rows, the plan and the key; one at a time per connection.
+
+    Raises preflight.Rejected and Busy.
+    """
+    definition = _definition(values)
+    with alone(values["source_connection"], values["target_connection"]):
+        return preflight.preview(definition)
 
 
 def test(connection: Connection) -> preflight.ConnectionReport:
     """Try to sign in; never raises for what the server does."""
     try:
         return preflight.test_connection(preflight.address_of(connection))
-    except WrongKey as error:
+    except Unreadable as error:
         return preflight.ConnectionReport(ok=False, sentence=str(error))
 
 
 def compare(pipeline: Pipeline) -> reconcile.Counts:
     """Count the query's rows and the table's, under a time limit. Raises Refused."""
     try:
-        return reconcile.count(
-            reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
-        )
+        with alone(pipeline.source_connection, pipeline.target_connection):
+            return reconcile.count(
+                reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
+            )
+    except Busy as busy:
+        raise Refused(busy.sentence) from busy
     except reconcile.ReconcileFailed as failed:
         raise Refused(said(failed.sentence)) from failed
-    except WrongKey as error:
+    except Unreadable as error:
         raise Refused(said(str(error))) from error
 
 
@@ -72,7 +81,7 @@ def _definition(values: Mapping[str, Any]) -> Any:
 def _open_secret(field: str, connection: Connection) -> None:
     try:
         preflight.address_of(connection)
-    except WrongKey as error:
+    except Unreadable as error:
         raise preflight.Rejected({field: [str(error)]}) from error
 
 

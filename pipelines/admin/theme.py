@@ -4,10 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.utils.html import format_html
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import (
+    AdminOwnPasswordChangeForm,
+    AdminPasswordChangeForm,
+    AuthenticationForm,
+    UserChangeForm,
+    UserCreationForm,
+)
 from unfold.templatetags import unfold_list
 from unfold.widgets import (
     CHECKBOX_CLASSES,
+    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -23,6 +30,7 @@ else:
 
 TextInput = UnfoldAdminTextInputWidget
 Textarea = UnfoldAdminTextareaWidget
+IntegerInput = UnfoldAdminIntegerFieldWidget
 PasswordInput = UnfoldAdminPasswordWidget
 
 _headers_of = unfold_list.result_headers
@@ -55,7 +63,10 @@ def tick_box(row: Any, label: str) -> "SafeString":
 _BOX = " ".join(CHECKBOX_CLASSES)
 
 __all__ = [
+    "AdminOwnPasswordChangeForm",
     "AdminPasswordChangeForm",
+    "AuthenticationForm",
+    "IntegerInput",
     "PasswordInput",
     "TextInput",
     "Textarea",

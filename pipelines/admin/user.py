@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -14,8 +15,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
+from pipelines import accounts
 from pipelines.admin import words
-from pipelines.admin.base import Admin
+from pipelines.admin.audited import AuditedAdmin
 from pipelines.admin.theme import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class GroupFilter(admin.RelatedFieldListFilter):
 
 
 @admin.register(User)
-class UserAdmin(UserPages, Admin):
+class UserAdmin(UserPages, AuditedAdmin):
     """An administrator manages users; only a superuser makes or touches superusers."""
 
     form = UserChangeForm
@@ -103,11 +105,36 @@ class UserAdmin(UserPages, Admin):
             super().has_delete_permission(request, obj) and _in_reach(request, obj) and not is_self
         )
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Who is deactivated has no API tokens any more, and gets none back."""
+        super().save_related(request, form, formsets, change)
+        if change and not form.instance.is_active:
+            accounts.revoke_all_tokens(form.instance, by=request.user)
+
+    # Django's own name for it, and its own parameters.
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002
+        """The page of a user's password; when it was changed, all that follows from it."""
+        with transaction.atomic():
+            before = _password(self, request, id)
+            answer: Any = super().user_change_password(request, id, form_url)
+            if before and _password(self, request, id) != before:
+                user = self.get_object(request, id)
+                accounts.password_changed(user, by=request.user)
+        return answer
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Their API tokens go with users, and need no right of their own."""
-        found = super().get_deleted_objects(objs, request)
-        deleted, counts, lacking, protected = _without_links(*found)
-        return deleted, counts, lacking - {AuthToken._meta.verbose_name}, protected
+        users = list(objs)
+        counts = {
+            User._meta.verbose_name_plural: len(users),
+            AuthToken._meta.verbose_name_plural: AuthToken.objects.filter(user__in=users).count(),
+        }
+        return [str(user) for user in users], counts, set(), []
+
+
+def _password(pages: UserAdmin, request: HttpRequest, key: str) -> str:
+    user = pages.get_object(request, key) if request.method == "POST" else None
+    return user.password if user is not None else ""
 
 
 def _without_links(deleted: list[Any], counts: dict[Any, int], *rest: Any) -> tuple[Any, ...]:
@@ -130,7 +157,7 @@ def _in_reach(request: HttpRequest, obj: User | None) -> bool:
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, Admin):
+class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
     """The four groups come from the table of permissions."""
 
     list_display = ("called", "name")
@@ -149,8 +176,10 @@ class GroupAdmin(DjangoGroupAdmin, Admin):
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
     ) -> Any:
-        """Rights in words."""
+        """Rights in words; those of a package that we ask about nothing are not offered."""
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.name == "permissions":
+            field.queryset = field.queryset.exclude(content_type__app_label="axes")
         field.label_from_instance = words.permission
         return field
 

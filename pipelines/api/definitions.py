@@ -5,9 +5,10 @@ from typing import Any
 
 from pipelines import changes, lifecycle
 from pipelines.api.naming import unique_name
+from pipelines.busy import alone
 from pipelines.definition import DATA_FIELDS, is_editable
 from pipelines.models import Connection, Pipeline
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable
 from pipelines.validation import duplicate_name
 from runner import preflight
 
@@ -43,10 +44,11 @@ def change(pipeline: Pipeline, values: Mapping[str, Any], *, by: Any) -> tuple[s
 def preview(pipeline: Pipeline, *, rows: int) -> preflight.Preview:
     """What the definition on `pipeline`, stored or not, looks like; stores nothing.
 
-    Raises Rejected.
+    Raises Rejected and Busy.
     """
     _open_secrets(pipeline)
-    return preflight.preview(preflight.definition_of(pipeline), rows=rows)
+    with alone(pipeline.source_connection, pipeline.target_connection):
+        return preflight.preview(preflight.definition_of(pipeline), rows=rows)
 
 
 def _ask(pipeline: Pipeline) -> tuple[str, ...]:
@@ -62,6 +64,6 @@ def _open_secrets(pipeline: Pipeline) -> None:
 def _open_secret(side: str, connection: Connection) -> None:
     try:
         preflight.address_of(connection)
-    except WrongKey as error:
+    except Unreadable as error:
         field = f"{side}_connection"
         raise preflight.Rejected({field: [str(error)]}, f"{side}_unavailable") from error

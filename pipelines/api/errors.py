@@ -24,9 +24,11 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from pipelines.api.refusals import Refused
+from pipelines.busy import Busy
 from pipelines.lifecycle import TransitionRefused
+from pipelines.limits import LimitReached
 from pipelines.models import Pipeline
-from pipelines.secrets import WrongKey
+from pipelines.secrets import Unreadable
 from runner.preflight import Rejected
 from runner.reconcile import ReconcileFailed
 
@@ -87,7 +89,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, exceptions.APIException):
         sentence = str(_SAYING_MORE.get(type(error), error.detail))
         return Problem(status=error.status_code, code=str(error.get_codes()), detail=sentence)
-    return _ours(error) or _framework(error) or SERVER_ERROR
+    return _too_much(error) or _ours(error) or _framework(error) or SERVER_ERROR
 
 
 def wrong_values(errors: Mapping[str, list[str]], *, code: str = "invalid") -> Problem:
@@ -99,6 +101,15 @@ def wrong_values(errors: Mapping[str, list[str]], *, code: str = "invalid") -> P
     return Problem(status=400, code=code, detail=first, errors=errors)
 
 
+def _too_much(error: Exception) -> Problem | None:
+    """What may be asked again after a while, which is in a header."""
+    if isinstance(error, LimitReached):
+        return Problem(status=429, code="throttled", detail=error.sentence)
+    if isinstance(error, Busy):
+        return Problem(status=503, code="connection_busy", detail=error.sentence)
+    return None
+
+
 def _ours(error: Exception) -> Problem | None:
     """The refusals of the control plane and of the preflight."""
     if isinstance(error, TransitionRefused):
@@ -108,7 +119,7 @@ def _ours(error: Exception) -> Problem | None:
     if isinstance(error, ReconcileFailed):
         status = 409 if error.code == "query_failed" else 503
         return Problem(status=status, code=error.code, detail=error.sentence)
-    if isinstance(error, WrongKey):
+    if isinstance(error, Unreadable):
         return Problem(status=503, code="secret_unreadable", detail=str(error))
     if isinstance(error, Pipeline.DoesNotExist):
         return Problem(status=404, code="not_found", detail=_("There is no pipeline of this id."))

@@ -16,7 +16,7 @@ _MEANINGS = {
     "403": "Signed in, but not allowed to do this.",
     "404": "There is no such thing.",
     "409": "It cannot be done as things stand; `status` is the pipeline's, where there is one.",
-    "503": "A server that is needed does not answer.",
+    "503": "A server that is needed does not answer, or is busy with another such question.",
     "default": "Any other error has the same shape.",
 }
 

@@ -8,6 +8,9 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
+#: Each field that is not known costs a sentence in the answer.
+MOST_FIELDS = 100
+
 
 def _because(error: BaseException | None) -> str:
     """What is wrong with a body that is not JSON, as far as it helps."""
@@ -37,4 +40,6 @@ class JsonObjectParser(JSONParser):
             raise ParseError(_because(error.__cause__ or error.__context__)) from None
         if not isinstance(body, dict):
             raise ParseError(_("Send a JSON object: {…}."))
+        if len(body) > MOST_FIELDS:
+            raise ParseError(_("Send at most %(count)d fields.") % {"count": MOST_FIELDS})
         return body

@@ -1,4 +1,4 @@
-"""The API's own refusal, for what no verb of the lifecycle refuses."""
+"""The API's own refusals, for what no verb of the lifecycle refuses."""
 
 from rest_framework import status
 from rest_framework.exceptions import APIException
@@ -13,3 +13,14 @@ class Refused(APIException):
     def __init__(self, sentence: str, code: str, *, pipeline_status: str | None = None) -> None:
         super().__init__(sentence, code)
         self.pipeline_status = pipeline_status
+
+
+class TooManyAttempts(APIException):
+    """429: too many failed attempts to sign in; `wait` is in seconds."""
+
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
+    default_code = "too_many_attempts"
+
+    def __init__(self, sentence: str, wait: int) -> None:
+        super().__init__(sentence)
+        self.wait = wait

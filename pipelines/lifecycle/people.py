@@ -1,5 +1,7 @@
 """Verbs of people: each guards by id and status, and a refusal is TransitionRefused."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -7,9 +9,10 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from pipelines import changes, definition
-from pipelines.choices import Trigger
+from pipelines import audit, changes, definition
+from pipelines.choices import AuditAction, Trigger
 from pipelines.lifecycle.guard import change, event_of, record, refusal, status_of, wake
+from pipelines.lifecycle.values import TransitionRefused
 from pipelines.models import Pipeline, PipelineState
 from pipelines.states import ACTIVE, BUSY, PAUSE_REQUESTED, RUN_REQUESTED, PipelineStatus, moves
 
@@ -25,8 +28,7 @@ def request_run(pipeline: UUID, *, by: Any, trigger: Trigger) -> PipelineStatus:
         "trigger": trigger,
         "cancel_requested_at": None,
     }
-    with transaction.atomic():
-        _lock(pipeline)
+    with _asked(AuditAction.RUN, pipeline, by=by):
         rows = Pipeline.objects.filter(pk=pipeline, enabled=True)
         asked = change(rows, moves("run"), next_attempt_at=Now(), attempt=0, **facts)
         if not asked and not rows.filter(status=RUN_REQUESTED).update(next_attempt_at=Now()):
@@ -38,8 +40,7 @@ def request_run(pipeline: UUID, *, by: Any, trigger: Trigger) -> PipelineStatus:
 
 def request_pause(pipeline: UUID, *, by: Any) -> PipelineStatus:
     """Ask for a pause; asking again changes nothing. Raises TransitionRefused."""
-    with transaction.atomic():
-        _lock(pipeline)
+    with _asked(AuditAction.PAUSE, pipeline, by=by):
         rows = Pipeline.objects.filter(pk=pipeline)
         if change(rows, moves("pause")):
             record(pipeline, moves("pause"), by=by)
@@ -53,8 +54,7 @@ def request_pause(pipeline: UUID, *, by: Any) -> PipelineStatus:
 
 def request_cancel(pipeline: UUID, *, by: Any) -> PipelineStatus:
     """Stop what is asked or running; a worker ends a running one. Raises TransitionRefused."""
-    with transaction.atomic():
-        _lock(pipeline)
+    with _asked(AuditAction.CANCEL, pipeline, by=by):
         rows = Pipeline.objects.filter(pk=pipeline)
         # A pause nobody claimed has no worker to see the request: it ends here.
         unclaimed = rows.filter(status=PAUSE_REQUESTED, lease_until__isnull=True)
@@ -86,7 +86,7 @@ def reset_checkpoint(pipeline: UUID, *, by: Any) -> None:
 
     Raises TransitionRefused while a worker may be writing.
     """
-    with transaction.atomic():
+    with _asked(AuditAction.RESET, pipeline, by=by):
         rows = Pipeline.objects.filter(pk=pipeline).exclude(status__in=ACTIVE)
         if not rows.update(checkpoint_epoch=F("checkpoint_epoch") + 1):
             raise refusal(pipeline, "reset")
@@ -118,18 +118,39 @@ def edit(pipeline: Pipeline, changed: set[str], *, by: Any, reason: str | None =
     if changed & set(definition.DATA_FIELDS):
         rows = rows.exclude(status__in=BUSY)
     with transaction.atomic():
+        before = Pipeline.objects.select_for_update(no_key=True).filter(pk=pipeline.pk).first()
+        old = audit.values_of(before) if before is not None else {}
         if not rows.update(**values, updated_at=Now()):
             raise refusal(pipeline.pk, "edit")
         if values.get("enabled") is False:
             withdraw_request(pipeline.pk, by=by)
         pipeline.refresh_from_db()
-        changes.record(pipeline, by=by, reason=reason)
+        changes.record(pipeline, by=by, old=old, reason=reason)
 
 
-def _lock(pipeline: UUID) -> None:
-    """Keep the status still from here to the commit.
+@contextmanager
+def _asked(action: AuditAction, pipeline: UUID, *, by: Any) -> Iterator[None]:
+    """The transaction of a verb, on a locked row; that it was asked is audited, refused or not."""
+    name = ""
+    try:
+        with transaction.atomic():
+            name = _lock(pipeline)
+            yield
+            audit.record(action, _thing(pipeline, name), by=by)
+    except TransitionRefused as refused:
+        audit.record(action, _thing(pipeline, name), by=by, refused=refused.sentence)
+        raise
+
+
+def _thing(pipeline: UUID, name: str) -> audit.Thing:
+    return audit.Thing(type="pipeline", id=str(pipeline), name=name)
+
+
+def _lock(pipeline: UUID) -> str:
+    """Keep the status still from here to the commit. Gives the pipeline's name.
 
     Each UPDATE is guarded by itself; but a verb that tries several would otherwise find none of
     them open when a worker moves the pipeline between two of its tries.
     """
-    list(Pipeline.objects.select_for_update(no_key=True).filter(pk=pipeline).values_list("pk"))
+    rows = Pipeline.objects.select_for_update(no_key=True).filter(pk=pipeline)
+    return "".join(rows.values_list("name", flat=True))

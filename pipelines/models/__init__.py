@@ -1,5 +1,7 @@
 """What the control plane keeps, a file per subject; no behaviour here."""
 
+from pipelines.models.account import TokenName, Usage
+from pipelines.models.audit import AuditRecord
 from pipelines.models.connection import DEFAULT_CONNECTION, Connection, Installation
 from pipelines.models.pipeline import MAX_BATCH_SIZE, Pipeline, PipelineState
 from pipelines.models.run import PipelineRun, RunEvent, RunLine, RunSample
@@ -8,6 +10,7 @@ from pipelines.models.worker import Worker
 __all__ = [
     "DEFAULT_CONNECTION",
     "MAX_BATCH_SIZE",
+    "AuditRecord",
     "Connection",
     "Installation",
     "Pipeline",
@@ -16,5 +19,7 @@ __all__ = [
     "RunEvent",
     "RunLine",
     "RunSample",
+    "TokenName",
+    "Usage",
     "Worker",
 ]

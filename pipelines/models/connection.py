@@ -8,10 +8,11 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 from simple_history.models import HistoricalRecords
 
-from pipelines import secrets
-from pipelines.choices import SslMode
+from pipelines import references, secrets
+from pipelines.choices import PasswordSource, SslMode
 
 DEFAULT_CONNECTION = "default"
 CONNECTION_NAME = r"[a-z0-9_-]{1,63}"
@@ -78,6 +79,22 @@ class Connection(models.Model):
         blank=True,
         help_text=_("The role to sign in as. For a source, a role that may only SELECT is best."),
     )
+    password_source = models.CharField(
+        _("password from"),
+        max_length=16,
+        choices=PasswordSource,
+        default=PasswordSource.STORED,
+        help_text=_("Type the password below, or name where the servers find it."),
+    )
+    password_reference = models.CharField(
+        _("variable or file"),
+        max_length=255,
+        blank=True,
+        help_text=_(
+            "Only for a password from the environment or a file: the variable's name, or the "
+            "file's in SECRET_FILES_DIR."
+        ),
+    )
     secret = models.TextField(blank=True, editable=False)
     sslmode = models.CharField(
         _("TLS"),
@@ -121,6 +138,16 @@ class Connection(models.Model):
                 condition=Q(name=DEFAULT_CONNECTION, host="", secret="")
                 | ~Q(name=DEFAULT_CONNECTION) & ~Q(host="") & ~Q(dbname="") & ~Q(user=""),
             ),
+            # One place for the password, never two of which one is forgotten.
+            models.CheckConstraint(
+                name="connection_password_in_one_place",
+                condition=Q(password_source=PasswordSource.STORED, password_reference="")
+                | Q(
+                    password_source__in=[PasswordSource.ENVIRONMENT, PasswordSource.FILE],
+                    secret="",
+                )
+                & ~Q(password_reference=""),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -131,10 +158,19 @@ class Connection(models.Model):
         """True for `default`, whose address comes from WAREHOUSE_URL."""
         return self.name == DEFAULT_CONNECTION
 
+    @property
+    def has_password(self) -> bool:
+        """True when a password is kept, here or where it is referred to."""
+        return bool(self.secret or self.password_reference)
+
+    @sensitive_variables()
     def set_password(self, plain: str) -> None:
         """Keep the password encrypted; nothing is saved yet."""
         self.secret = secrets.encrypt(plain)
 
+    @sensitive_variables()
     def reveal_password(self) -> str:
-        """The plain password, for opening a session. Raises secrets.WrongKey."""
-        return secrets.decrypt(self.secret)
+        """The plain password, for opening a session. Raises secrets.Unreadable."""
+        if self.password_source == PasswordSource.STORED:
+            return secrets.decrypt(self.secret)
+        return references.read(self.password_source, self.password_reference)

@@ -11,6 +11,7 @@ from pipelines.validation.definition import (
     duplicate_name,
     warnings_for,
 )
+from pipelines.validation.password import password_columns
 from pipelines.validation.running import Errors
 from pipelines.validation.schemas import target_schemas
 from pipelines.validation.usage import pipelines_of, used_by_sentence
@@ -23,6 +24,7 @@ __all__ = [
     "check_definition",
     "duplicate_connection",
     "duplicate_name",
+    "password_columns",
     "pipelines_of",
     "target_schemas",
     "used_by_sentence",

@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
+from pipelines import hosts
 from pipelines.choices import SslMode
 from pipelines.models import Connection
 from pipelines.models.connection import CONNECTION_NAME
+from pipelines.validation.password import check_password
 from pipelines.validation.running import (
     Check,
     Errors,
@@ -19,18 +22,21 @@ from pipelines.validation.running import (
     taken,
     whole_number,
 )
-from pipelines.validation.schemas import reserved
+from pipelines.validation.schemas import is_metadata, reserved
 
-MAX_HOST_LENGTH = 255
+#: People wait for this; who connects later asks again, and more patiently.
+_RESOLVE_SECONDS = 2.0
 
 
 def check_connection(values: Mapping[str, Any], *, instance: Connection | None = None) -> Errors:
     """Sentences by field of what is wrong with `values`, the model's fields.
 
     With an `instance` they are a change to it: what is absent stays, and only what really changes
-    is checked. A password is never wrong in itself.
+    is checked. A `password` among the values is a new one, even when it is empty.
     """
     errors = run(_CHECKS, values, instance=instance, new=_NEW)
+    for field, sentence in check_password(values, instance):
+        errors.setdefault(field, []).append(sentence)
     name = values.get("name")
     if name and "name" not in errors and taken(Connection, name, instance):
         errors["name"] = [duplicate_connection(name)]
@@ -48,29 +54,25 @@ def _name(values: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _host(values: Mapping[str, Any]) -> Iterator[Finding]:
+    """The same rules that hold at each sign-in; a name that nobody knows yet is no error here."""
     host = values["host"] or ""
-    if not host.strip():
-        yield "host", _("Give the server's host name or IP address.")
-    elif host.startswith(("/", "@")):
-        # libpq takes either for a Unix socket of the machine that the worker runs on.
-        yield "host", _("A host cannot begin with “/” or “@”: sockets cannot be used.")
-    elif "," in host:
-        yield "host", _("Give one host, without commas.")
-    elif re.search(r"[\s\0]", host):
-        yield "host", _("A host has no white space in it.")
-    elif len(host) > MAX_HOST_LENGTH:
-        yield "host", _("A host has at most %(most)d characters.") % {"most": MAX_HOST_LENGTH}
-    elif not _can_be_host(host):
-        yield "host", _("No host can be called so: between its dots stand 1 to 63 characters.")
-
-
-def _can_be_host(host: str) -> bool:
-    """As the resolver sees it, which turns other alphabets into Punycode first."""
     try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
+        hosts.check_name(host)
+        if settings.CONNECTIONS_ALLOW_LOCAL:
+            return
+        addresses = _addresses(host)
+        hosts.check_addresses(host, addresses)
+        if is_metadata(addresses, values["port"], values["dbname"]):
+            raise hosts.Forbidden(hosts.METADATA)
+    except hosts.Forbidden as forbidden:
+        yield "host", _(forbidden.sentence) % forbidden.facts
+
+
+def _addresses(host: str) -> tuple[str, ...]:
+    try:
+        return hosts.resolve(host, seconds=_RESOLVE_SECONDS)
+    except OSError:
+        return ()
 
 
 def _port(values: Mapping[str, Any]) -> Iterator[Finding]:
@@ -113,7 +115,7 @@ _NEW: Mapping[str, Any] = {
 }
 _CHECKS: tuple[Check, ...] = (
     (("name",), _name),
-    (("host",), _host),
+    (("host", "port", "dbname"), _host),
     (("port",), _port),
     (("dbname",), _dbname),
     (("user",), _user),

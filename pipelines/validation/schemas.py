@@ -1,5 +1,6 @@
 """Which schemas pipelines may write to; names of tables and columns are checked elsewhere."""
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -7,6 +8,7 @@ from django.conf import settings
 from django.db import connection as metadata
 from django.utils.translation import gettext as _
 
+from pipelines import hosts
 from pipelines.models import Connection
 from pipelines.names import is_system_schema
 
@@ -51,6 +53,18 @@ def forbidden(schema: str, connection: Connection) -> str | None:
         sentence = _("The schema “%(schema)s” of this database holds our own tables; use another.")
         return sentence % facts
     return None
+
+
+def is_metadata(addresses: Iterable[str], port: int, dbname: str) -> bool:
+    """True when the metadata database is at one of these addresses, as far as names can tell."""
+    own: dict[str, Any] = metadata.get_connection_params()
+    if (int(own.get("port") or 5432), str(own.get("dbname") or "")) != (port, dbname):
+        return False
+    try:
+        ours = hosts.resolve(str(own.get("host") or ""))
+    except (OSError, UnicodeError):
+        return False
+    return bool(set(ours) & set(addresses))
 
 
 def _is_metadata(connection: Connection) -> bool:

@@ -11,6 +11,7 @@ from runner.plan import Address, Definition
 from runner.preflight.examine import Examined, examine
 from runner.preflight.powers import powers_of
 from runner.preflight.values import ConnectionReport, Findings, Rejected
+from runner.reach import ForbiddenHost
 from runner.watchdog import limited
 from runner.words import plain
 
@@ -64,6 +65,8 @@ def test_connection(address: Address) -> ConnectionReport:
             _limit(session)
             row = session.execute(_REPORT).fetchone()
             powers = powers_of(session)
+    except ForbiddenHost as forbidden:
+        return ConnectionReport(ok=False, sentence=forbidden.sentence)
     except (RunError, psycopg.Error, UnicodeDecodeError):
         # One sentence for every failure: a connection test is no port scanner.
         return ConnectionReport(ok=False, sentence=_FAILED)
@@ -75,6 +78,7 @@ def test_connection(address: Address) -> ConnectionReport:
         _NO_STATS: not (stats or superuser),
         _NO_CREATE: not creates,
         _NO_TLS: not tls,
+        _NOT_INSISTED: tls and address.sslmode == "prefer",
         _TOO_OLD: number < _OLDEST_VERSION,
     }
     # Who writes tables for a living needs the right to.
@@ -110,4 +114,8 @@ _FAILED = (
 _NO_STATS = "The role lacks pg_read_all_stats: rows that commit late are met by reading again."
 _NO_CREATE = "As a target: the role may not create schemas in this database."
 _NO_TLS = "The session is not encrypted."
+_NOT_INSISTED = (
+    "The session is encrypted now, but the connection does not insist on it. Choose “require” or "
+    "“verify-full”."
+)
 _TOO_OLD = "The server is older than PostgreSQL 13, the oldest that is supported."

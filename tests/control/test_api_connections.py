@@ -28,6 +28,8 @@ FIELDS = [
     "port",
     "dbname",
     "user",
+    "password_source",
+    "password_reference",
     "sslmode",
     "target_schemas",
     "built_in",
@@ -53,7 +55,8 @@ def test_one_is_created_read_changed_and_deleted(admin):
     }
     assert (body["built_in"], body["has_password"]) == (False, True)
     assert admin.get("/connections/shop").json() == body
-    changed = admin.patch("/connections/shop", {"port": 5432, "target_schemas": []}).json()
+    change = {"port": 5432, "target_schemas": [], "password": SHOP["password"]}
+    changed = admin.patch("/connections/shop", change).json()
     assert (changed["port"], changed["target_schemas"], changed["host"]) == (5432, [], SHOP["host"])
     assert changed["updated_at"] > body["updated_at"] or changed["updated_at"] == body["updated_at"]
     assert admin.delete("/connections/shop").status_code == 204
@@ -94,7 +97,7 @@ def test_the_password_is_never_shown_and_kept_encrypted(admin):
 
 def test_a_password_stays_unless_given_and_goes_when_empty(admin):
     admin.post("/connections", SHOP)
-    admin.patch("/connections/shop", {"port": 1})
+    admin.patch("/connections/shop", {"target_schemas": ["marts"]})
     assert Connection.objects.get(name="shop").reveal_password() == SHOP["password"]
     assert admin.patch("/connections/shop", {"password": ""}).json()["has_password"] is False
 
@@ -135,6 +138,10 @@ def test_a_password_stays_unless_given_and_goes_when_empty(admin):
         ("password", "a\0b"),
         ("sslmode", "allow"),
         ("sslmode", ""),
+        ("password_source", "elsewhere"),
+        ("password_source", None),
+        ("password_reference", "ETL_SECRET_SHOP"),
+        ("password_reference", None),
         ("target_schemas", "analytics"),
         ("target_schemas", ["pg_catalog"]),
         ("target_schemas", ["pg_temp"]),
@@ -250,7 +257,14 @@ class TestTry:
     def test_the_built_in_one_can_be_tried(self, admin, target_url):
         assert admin.post("/connections/default/test").json()["ok"] is True
 
-    @pytest.mark.parametrize("change", [{"port": 1}, {"password": "wrong-one"}, {"dbname": "no"}])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"port": 1, "password": "source"},
+            {"password": "wrong-one"},
+            {"dbname": "no", "password": ""},
+        ],
+    )
     def test_one_that_does_not_says_so_and_nothing_of_the_server(
         self, admin, source_connection, change
     ):

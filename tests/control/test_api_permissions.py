@@ -4,6 +4,8 @@ from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import transaction
+from knox.models import AuthToken
 
 from pipelines.api.urls import urlpatterns
 from runner.plan import Address, Method
@@ -101,6 +103,63 @@ def test_each_group_may_do_what_is_its_own(db, group, asked):
         connection.refresh_from_db()
         assert (pipeline.status, pipeline.batch_size) == ("RUN_REQUESTED", 5000)
         assert connection.port == 5432
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PATHS = sorted({path for _method, path, *_rest in TABLE} | {"/tokens/{t}"})
+#: Who is asked for besides the groups.
+EVERYBODY = [*GROUPS, "superuser", "deactivated"]
+#: What the list above says, by path and method; a token of somebody else's is never found.
+RIGHTS = {(path, method): (allowed, success) for method, path, allowed, success, _ in TABLE} | {
+    ("/tokens/{t}", "DELETE"): (ANYBODY, 404)
+}
+
+
+def _wanted(path, method, who):
+    """The status of the answer, by the list above."""
+    if path == "/health":
+        return 200 if method in ("GET", "HEAD", "OPTIONS") else 405
+    if who in ("stranger", "deactivated"):
+        return 401
+    looked_at = "GET" if method == "HEAD" else method
+    if method == "OPTIONS":
+        return 405 if path == "/docs" else 200
+    if (path, looked_at) not in RIGHTS:
+        return 405
+    allowed, success = RIGHTS[path, looked_at]
+    return success if who == "superuser" or who in allowed else 403
+
+
+def _somebody(who):
+    if who == "superuser":
+        return Asker(user=UserFactory(is_superuser=True))
+    if who == "deactivated":
+        asker = Asker("administrator")
+        asker.user.is_active = False
+        asker.user.save(update_fields=["is_active"])
+        return asker
+    return _person(who)
+
+
+@pytest.mark.usefixtures("_no_servers")
+@pytest.mark.parametrize("path", PATHS)
+def test_every_method_of_every_address_for_everybody(db, path):
+    pipeline = PipelineFactory(status="RUN_REQUESTED")
+    connection = ConnectionFactory(name="shop")
+    token = AuthToken.objects.create(UserFactory())[0].token_key
+    address = path.format(p=pipeline.pk, c=connection.name, t=token)
+    bodies = {(method, path): body for method, path, *_rest, body in TABLE}
+    wanted, found = {}, {}
+    for who in EVERYBODY:
+        asker = _somebody(who)
+        for method in METHODS:
+            with transaction.atomic():
+                answer = asker.ask(method, address, bodies.get((method, path)))
+                transaction.set_rollback(True)
+            wanted[who, method] = _wanted(path, method, who)
+            found[who, method] = answer.status_code
+
+    assert found == wanted
 
 
 def test_the_list_above_has_every_method_of_every_view():

@@ -30,10 +30,10 @@ def test_a_token_is_shown_once_and_signs_in(viewer):
     made = viewer.post("/tokens")
     assert made.status_code == 201
     body = made.json()
-    assert list(body) == ["id", "created_at", "expires_at", "token"]
+    assert list(body) == ["id", "name", "created_at", "expires_at", "token"]
     assert with_header(f"Token {body['token']}").status_code == 200
     (listed,) = viewer.get("/tokens").json()
-    assert listed == {name: body[name] for name in ("id", "created_at", "expires_at")}
+    assert listed == {name: body[name] for name in ("id", "name", "created_at", "expires_at")}
     assert body["token"] not in viewer.get("/tokens").content.decode()
     assert body["token"] not in AuthToken.objects.get().digest
 

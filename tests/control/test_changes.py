@@ -60,6 +60,8 @@ class TestWhatIsKept:
             "dbname",
             "user",
             "sslmode",
+            "password_source",
+            "password_reference",
             "target_schemas",
         }
 

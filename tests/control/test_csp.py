@@ -1,6 +1,7 @@
 """The headers that tell browsers what they may do: on each kind of answer."""
 
 import pytest
+from django.contrib.auth.decorators import login_not_required
 from django.test import Client
 from django.urls import path
 
@@ -144,6 +145,7 @@ def test_other_headers_are_on_every_answer() -> None:
     assert answers[0]["X-Frame-Options"] == "DENY"
 
 
+@login_not_required
 def _fail(_request):
     raise RuntimeError("broken")
 

@@ -8,7 +8,8 @@ from pipelines.states import MOVES, By
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-READERS = {"text", "choice", "boolean", "number", "items", "url", "directory", "hosts"}
+READERS = {"text", "choice", "boolean", "number", "count", "items", "url", "directory", "hosts"}
+READERS |= {"folder", "prefix"}
 
 
 def _settings_read() -> set[str]:

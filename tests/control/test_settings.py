@@ -56,6 +56,11 @@ def test_a_complete_environment_starts() -> None:
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL: “LOUD” is none of DEBUG, INFO"),
         ({"RUNNER_POLL_SECONDS": "soon"}, "RUNNER_POLL_SECONDS: “soon” is not a number"),
         ({"PUBLIC_URL": "etl.example.com"}, "PUBLIC_URL: must be an address like"),
+        ({"SIGN_IN_FAILURES": "0"}, "SIGN_IN_FAILURES: 0 is not between 1"),
+        ({"SIGN_IN_LOCK_MINUTES": "1.5"}, "SIGN_IN_LOCK_MINUTES: “1.5” is not a whole number"),
+        ({"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES: “-1” is not a whole number"),
+        ({"LIMIT_RUN": "many"}, "LIMIT_RUN: “many” is not a whole number"),
+        ({"AUDIT_DAYS": "0"}, "AUDIT_DAYS: 0 is not between 1"),
     ],
 )
 def test_a_wrong_value_stops_the_start_with_a_sentence(

@@ -43,6 +43,7 @@ def address(name: str, url: str) -> Address:
         password=parts.password or "",
         sslmode="disable",
         target_schemas=("analytics",),
+        may_be_local=True,
     )
 
 

@@ -9,10 +9,15 @@ import psycopg
 import pytest
 from django.utils import translation
 
+from pipelines import hosts
 from pipelines.admin.said import said
+from pipelines.secrets import Unreadable
+from runner.addresses import address_of
 from runner.plan import Address
 from runner.preflight import test_connection as sign_in
+from runner.reach import ForbiddenHost, ways_to
 from tests.data.loading import Loads
+from tests.factories import ConnectionFactory
 
 Refused = Callable[..., dict[str, list[str]]]
 
@@ -267,3 +272,66 @@ def test_long_messages_take_no_time(text: str) -> None:
     russian(text)
 
     assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "169.254.169.254",
+        "239.1.1.1",
+        "",
+        "/tmp",
+        "a,b",
+        "a b",
+        "a;b",
+        "a..b",
+        "a" * 256,
+    ],
+)
+def test_a_host_that_is_forbidden(host: str) -> None:
+    address = Address(
+        name="shop", host=host, port=5432, dbname="d", user="u", password="", sslmode="require"
+    )
+    with pytest.raises(ForbiddenHost) as forbidden:
+        ways_to(address)
+
+    assert english_in(forbidden.value.sentence, "shop", "IP", "CONNECTIONS_ALLOW_LOCAL") == set()
+
+
+def test_the_database_of_our_own_tables_is_forbidden() -> None:
+    sentence = ForbiddenHost("shop", hosts.METADATA).sentence
+
+    assert english_in(sentence, "shop", "CONNECTIONS_ALLOW_LOCAL") == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "reference", "folder"),
+    [
+        ("environment", "ETL_SECRET_NOWHERE", ""),
+        ("environment", "HOME", ""),
+        ("file", "nowhere", ""),
+        ("file", "nowhere", "."),
+        ("file", "long", "."),
+        ("file", "binary", "."),
+        ("file", "out", "."),
+        ("file", "..", "."),
+    ],
+)
+@pytest.mark.django_db
+def test_a_password_that_is_not_there(
+    settings: Any, tmp_path: Any, source: str, reference: str, folder: str
+) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "long").write_text("x" * 5000)
+    (inside / "binary").write_bytes(b"\xff\xfe")
+    (inside / "out").symlink_to(tmp_path)
+    settings.SECRET_FILES_DIR = str(inside) if folder else ""
+    row = ConnectionFactory(name="shop", password_source=source, password_reference=reference)
+    with pytest.raises(Unreadable) as missing:
+        address_of(row)
+
+    names = ("shop", "ETL_SECRET_NOWHERE", "ETL_SECRET_", "SECRET_FILES_DIR", "UTF", "nowhere")
+    shown = english_in(str(missing.value), *names, "long", "binary", "out", "password", "shop")
+    assert shown == set()

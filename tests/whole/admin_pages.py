@@ -101,6 +101,8 @@ def new_connection(**changes: Any) -> dict[str, Any]:
         "dbname": "shop",
         "user": "reader",
         "password": "secret word",
+        "password_source": "stored",
+        "password_reference": "",
         "sslmode": "require",
         "target_schemas": "analytics, marts",
         **changes,

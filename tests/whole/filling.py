@@ -20,11 +20,13 @@ TABLES = (
 # spread over 90 days, and one in fifty failed.
 _FILL = """
 INSERT INTO pipelines_connection
-    (id, name, host, port, dbname, "user", secret, sslmode, target_schemas)
-SELECT gen_random_uuid(), 'shop-' || n, 'db' || n || '.example.com', 5432, 'shop', 'reader', '',
-    'require', ARRAY[]::varchar[]
+    (id, name, host, port, dbname, "user", password_source, password_reference, secret, sslmode,
+    target_schemas)
+SELECT gen_random_uuid(), 'shop-' || n, 'db' || n || '.example.com', 5432, 'shop', 'reader',
+    'stored', '', '', 'require', ARRAY[]::varchar[]
 FROM generate_series(1, {pipelines} / 5) n
-UNION ALL SELECT gen_random_uuid(), 'default', '', 5432, '', '', '', 'require', ARRAY[]::varchar[];
+UNION ALL SELECT gen_random_uuid(), 'default', '', 5432, '', '', 'stored', '', '', 'require',
+    ARRAY[]::varchar[];
 
 INSERT INTO pipelines_worker (id, label, pid, started_at, last_seen_at)
 SELECT gen_random_uuid(), 'host-' || n, 1000 + n, now() - interval '1 day',

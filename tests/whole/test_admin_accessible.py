@@ -134,7 +134,7 @@ def test_forms_that_were_refused_are_for_everybody(anna, open_tab):
     for path in every_page_of(anna):
         if path.endswith("/add/"):
             open_tab.goto(path)
-            open_tab.locator("[name=_save]").click()
+            open_tab.locator("[name=_save], .etl-panel [type=submit]").click()
             expect(open_tab.locator(".errorlist, .errornote, .errors").first).to_be_visible()
             found += findings(open_tab, f"{path} refused")
     assert not found, "\n".join(found)

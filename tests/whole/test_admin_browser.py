@@ -32,7 +32,7 @@ def test_a_newcomer_adds_a_connection_and_a_pipeline_and_sees_rows_move(
     tab.get_by_label("Port").fill(str(address.port))
     tab.get_by_label("Database").fill(address.path.lstrip("/"))
     tab.get_by_label("User").fill(address.username)
-    tab.get_by_label("Password").fill(address.password)
+    tab.get_by_label("Password", exact=True).fill(address.password)
     tab.get_by_label("TLS").select_option("disable")
     tab.get_by_role("button", name="Save").click()
     tab.get_by_role("button", name="Test").click()

@@ -96,10 +96,11 @@ def test_an_empty_password_keeps_the_stored_one(db):
     connection = ConnectionFactory(password="secret word")
     client = person()
 
-    client.post(page(connection), posted(client, connection, port="6432"))
+    client.post(page(connection), posted(client, connection, target_schemas="marts"))
 
     connection.refresh_from_db()
-    assert (connection.port, connection.reveal_password()) == (6432, "secret word")
+    assert connection.target_schemas == ["marts"]
+    assert connection.reveal_password() == "secret word"
 
 
 def test_a_new_password_replaces_the_stored_one_as_typed(db):

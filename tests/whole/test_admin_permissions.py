@@ -3,17 +3,19 @@
 from unittest import mock
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from knox.models import AuthToken
 
 from pipelines.admin.connection import ConnectionAdmin
 from pipelines.admin.pipeline import PipelineAdmin
-from pipelines.models import Connection, Pipeline, PipelineRun, Worker
+from pipelines.models import AuditRecord, Connection, Pipeline, PipelineRun, Worker
 from runner.plan import Method
 from runner.preflight import ConnectionReport, Findings
 from runner.reconcile import Counts
 from tests.factories import (
+    AttemptFactory,
     ConnectionFactory,
     PipelineFactory,
     RunFactory,
@@ -81,10 +83,16 @@ LOOKED_AT = [
     (Group, "add", NOBODY),
     (Group, "change", ADMINISTRATOR),
     (Group, "delete", NOBODY),
-    (AuthToken, None, ADMINISTRATOR),
-    (AuthToken, "add", NOBODY),
-    (AuthToken, "change", ADMINISTRATOR),
-    (AuthToken, "delete", ADMINISTRATOR),
+    (AuthToken, None, VIEWER),
+    (AuthToken, "add", VIEWER),
+    (AuditRecord, None, ADMINISTRATOR),
+    (AuditRecord, "add", NOBODY),
+    (AuditRecord, "change", ADMINISTRATOR),
+    (AuditRecord, "delete", NOBODY),
+    (AccessAttempt, None, ADMINISTRATOR),
+    (AccessAttempt, "add", NOBODY),
+    (AccessAttempt, "change", ADMINISTRATOR),
+    (AccessAttempt, "delete", NOBODY),
 ]
 
 MAKE = {
@@ -95,6 +103,8 @@ MAKE = {
     User: UserFactory,
     Group: lambda: Group.objects.get(name="viewer"),
     AuthToken: lambda: AuthToken.objects.create(UserFactory())[0],
+    AuditRecord: lambda: AuditRecord.objects.create(action="run", via="admin"),
+    AccessAttempt: AttemptFactory,
 }
 
 

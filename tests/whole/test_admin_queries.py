@@ -5,15 +5,27 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
+from axes.models import AccessAttempt
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from knox.models import AuthToken
 
+from pipelines import audit
 from pipelines.admin.base import Admin
-from pipelines.models import Connection, Pipeline, PipelineRun, PipelineState, RunEvent, Worker
+from pipelines.choices import AuditAction
+from pipelines.models import (
+    AuditRecord,
+    Connection,
+    Pipeline,
+    PipelineRun,
+    PipelineState,
+    RunEvent,
+    Worker,
+)
 from pipelines.states import RunStatus
 from tests.factories import (
+    AttemptFactory,
     ConnectionFactory,
     PipelineFactory,
     RunFactory,
@@ -35,7 +47,10 @@ def grow(rows):
         failed = RunFactory(pipeline=pipeline, status=RunStatus.FAILED, error_message="Why.")
         RunFactory(pipeline=pipeline, worker=worker)
         RunEvent.objects.create(pipeline=pipeline, run=failed, event="fail", worker=worker)
-        AuthToken.objects.create(UserFactory(groups=["viewer", "editor"]))
+        user = UserFactory(groups=["viewer", "editor"])
+        AuthToken.objects.create(user)
+        AttemptFactory()
+        audit.record(AuditAction.RUN, pipeline, by=user)
 
 
 def queries(client, path):
@@ -52,6 +67,8 @@ LISTS = {
     "workers": listing(Worker),
     "users": "/admin/auth/user/",
     "tokens": listing(AuthToken),
+    "audit": listing(AuditRecord),
+    "failed sign-ins": listing(AccessAttempt),
 }
 
 

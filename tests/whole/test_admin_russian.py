@@ -58,11 +58,12 @@ ALLOWED = {
     # Values that are the same in the API, with their explanation in Russian beside them.
     *("full", "incremental", "auto", "swap", "merge", "replace", "fail", "include", "exclude"),
     *("disable", "prefer", "require", "verify", "ca"),
+    *("stored", "environment", "file", "Docker", "Kubernetes"),
     # A type that the API knows and nothing offers yet; keys; what Django's own Russian has.
     *("PYTHON", "esc", "ID", "Control", "Command", "Mac", "Single", "Sing", "On", "LDAP"),
     *("Ctrl", "Enter"),
     # Settings and commands that are typed as they stand.
-    *("WAREHOUSE_URL", "ENCRYPTION_KEYS", "POST", "api", "v1", "tokens"),
+    *("SECRET_FILES_DIR", "WAREHOUSE_URL", "ENCRYPTION_KEYS", "POST", "api", "v1", "tokens"),
     *("python", "manage.py", "runpipelines", "installation", "adopt", "new"),
     # Examples in the help texts.
     *("film_dim_full", "modified", "analytics.film_dim"),

@@ -71,7 +71,7 @@ def add_connection(tab: Page, url: str) -> None:
     tab.get_by_label("Port").fill(str(address.port))
     tab.get_by_label("Database").fill(address.path.lstrip("/"))
     tab.get_by_label("User").fill(address.username or "")
-    tab.get_by_label("Password").fill(address.password or "")
+    tab.get_by_label("Password", exact=True).fill(address.password or "")
     tab.get_by_label("TLS").select_option("disable")
     tab.get_by_role("button", name="Save").click()
     tab.get_by_role("button", name="Test").click()

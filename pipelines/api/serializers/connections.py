@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from pipelines.api.fields import Choice, Moment, Number, Text
 from pipelines.api.serializers.strict import StrictSerializer
-from pipelines.choices import SslMode
+from pipelines.choices import PasswordSource, SslMode
 from pipelines.models import Connection
 from pipelines.models.connection import CONNECTION_NAME, default_schemas
 from pipelines.validation import Errors, check_connection, target_schemas
@@ -33,6 +33,20 @@ class ConnectionSerializer(StrictSerializer):
         style={"input_type": "password"},
         help_text=_("Kept encrypted and never shown."),
     )
+    password_source = Choice(
+        choices=PasswordSource.choices,
+        default=PasswordSource.STORED.value,
+        help_text=_("Where the password is kept."),
+    )
+    password_reference = Text(
+        max_length=255,
+        default="",
+        allow_blank=True,
+        help_text=_(
+            "Of a password from the environment the variable's name, which begins with "
+            "SECRET_ENV_PREFIX; of one from a file its name in SECRET_FILES_DIR."
+        ),
+    )
     sslmode = Choice(choices=SslMode.choices, default=SslMode.REQUIRE.value)
     target_schemas = serializers.ListField(
         child=Text(max_length=63),
@@ -44,17 +58,15 @@ class ConnectionSerializer(StrictSerializer):
         read_only=True,
         help_text=_("True for “default”, whose address comes from WAREHOUSE_URL."),
     )
-    has_password = serializers.SerializerMethodField()
+    has_password = serializers.BooleanField(
+        read_only=True, help_text=_("True when a password is kept, here or elsewhere.")
+    )
     created_at = Moment(read_only=True)
     updated_at = Moment(read_only=True)
 
     def check(self, values: Mapping[str, Any]) -> Errors:
         """The rules of connections."""
         return check_connection(values, instance=self.instance)
-
-    def get_has_password(self, connection: Connection) -> bool:
-        """True when a password is kept."""
-        return bool(connection.secret)
 
     def to_representation(self, instance: Connection) -> dict[str, Any]:
         """The row; the built-in one's address is not kept there but in WAREHOUSE_URL."""

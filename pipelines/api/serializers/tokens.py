@@ -5,16 +5,15 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from pipelines.api.fields import Limited, Moment
+from pipelines.accounts import DEFAULT_DAYS, MOST_DAYS, MOST_NAME
+from pipelines.api.fields import Limited, Moment, Text
 from pipelines.api.serializers.strict import StrictSerializer
-
-DEFAULT_DAYS = 90
-MOST_DAYS = 366
 
 
 class TokenRequestSerializer(StrictSerializer):
     """What is asked of a new token."""
 
+    name = Text(default="", allow_blank=True, max_length=MOST_NAME, help_text=_("What it is for."))
     expires_in_days = Limited(
         default=DEFAULT_DAYS,
         min_value=1,
@@ -31,8 +30,13 @@ class TokenSerializer(serializers.Serializer[Any]):
     """A token that was made before, without itself."""
 
     id = serializers.CharField(source="token_key", help_text=_("The beginning of the token."))
+    name = serializers.SerializerMethodField(help_text=_("What it is for."))
     created_at = Moment(source="created")
     expires_at = Moment(source="expiry", allow_null=True)
+
+    def get_name(self, token: Any) -> str:
+        """Empty for one that was never given any."""
+        return str(getattr(token, "label", ""))
 
 
 class NewTokenSerializer(TokenSerializer):

@@ -8,6 +8,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from pipelines import limits
 from pipelines.api.parameters import refuse_unknown
 from pipelines.models import Pipeline
 
@@ -31,6 +32,12 @@ class ApiView(KnownParameters, GenericAPIView[Any]):
 
     #: The verb of `pipelines.permissions.VERBS` by method; None: whoever is signed in.
     verbs: ClassVar[Mapping[str, str | None]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Beside what every view does, count verbs that may not be asked without end."""
+        super().initial(request, *args, **kwargs)
+        if verb := self.verbs.get(str(request.method)):
+            limits.spend(request.user, verb)
 
     def validated(self, request: Request, *given: Any, **options: Any) -> dict[str, Any]:
         """The values of the request's body. Raises ValidationError."""

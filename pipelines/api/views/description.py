@@ -21,6 +21,8 @@ class Schema(KnownParameters, SpectacularJSONAPIView):
 class Docs(KnownParameters, SpectacularSwaggerSplitView):
     """Swagger UI from our own static files; the page and its script are two answers (CSP)."""
 
+    # A page has nothing to say of itself to OPTIONS.
+    http_method_names = ["get", "head"]
     parameters = {"GET": ("script",)}
     url_name = "api:schema"
 

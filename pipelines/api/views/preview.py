@@ -8,9 +8,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from pipelines import audit
 from pipelines.api import definitions
 from pipelines.api.serializers.previews import PreviewQuestionSerializer, PreviewSerializer
 from pipelines.api.views.base import ApiView
+from pipelines.definition import freeze
 from pipelines.models import Pipeline
 from pipelines.validation import warnings_for
 from runner import preflight
@@ -31,15 +33,18 @@ class Preview(ApiView):
     def post(self, request: Request) -> Response:
         """Checks a definition on both servers and shows its columns, its first rows and its plan.
         Give all of it, or a stored pipeline's id with what to change. Nothing is stored, and each
-        server is asked within seconds; what takes longer is left out and said."""
+        server is asked within seconds, one such question at a time per connection; what takes
+        longer is left out and said."""
         # Our parser takes nothing but objects.
         stored = _stored(cast(Mapping[str, Any], request.data))
+        thing = stored and audit.thing_of(stored)
         values = self.validated(request, stored, partial=stored is not None)
         rows = values.pop("rows", preflight.USUAL_ROWS)
         values.pop("pipeline", None)
         pipeline = stored or Pipeline()
         for name, value in values.items():
             setattr(pipeline, name, value)
+        audit.record_preview(thing, freeze(pipeline), by=request.user)
         found = definitions.preview(pipeline, rows=rows)
         return Response(PreviewSerializer(_answer(found, pipeline)).data)
 

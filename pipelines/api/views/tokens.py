@@ -1,7 +1,5 @@
 """A person's own tokens: make one, list them, revoke one."""
 
-from datetime import timedelta
-
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from knox.models import AuthToken
@@ -10,6 +8,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from pipelines import accounts
+from pipelines.api.openapi import CONFLICT
+from pipelines.api.refusals import Refused
 from pipelines.api.serializers.tokens import (
     NewTokenSerializer,
     TokenRequestSerializer,
@@ -31,16 +32,24 @@ class TokenList(ApiView):
     def get(self, request: Request) -> Response:
         """One's own tokens, newest first."""
         rows = self.get_queryset().filter(user=request.user).order_by("-created")
+        rows = rows.select_related("label")
         return Response(TokenSerializer(rows, many=True).data)
 
     @extend_schema(
-        operation_id="create_token", summary="Make a token", responses={201: NewTokenSerializer}
+        operation_id="create_token",
+        summary="Make a token",
+        responses={201: NewTokenSerializer, **CONFLICT},
     )
     def post(self, request: Request) -> Response:
         """It acts as you do. Shown this once: only a digest of it is kept."""
-        days = self.validated(request)["expires_in_days"]
-        row, token = AuthToken.objects.create(request.user, expiry=timedelta(days=days))
-        row.token = token
+        values = self.validated(request)
+        try:
+            row, row_token = accounts.make_token(
+                request.user, name=values["name"], days=values["expires_in_days"]
+            )
+        except accounts.TooManyTokens as many:
+            raise Refused(many.sentence, "too_many_tokens") from many
+        row.token = row_token
         return Response(NewTokenSerializer(row).data, status=status.HTTP_201_CREATED)
 
 
@@ -54,6 +63,8 @@ class TokenDetail(ApiView):
     def delete(self, request: Request, token_id: str) -> Response:
         """From now on it is not accepted."""
         rows = AuthToken.objects.filter(user=request.user, token_key=token_id)
-        if not rows.delete()[0]:
+        if not rows:
             raise NotFound(_("You have no token of this id."))
+        for row in rows:
+            accounts.revoke_token(row, by=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)

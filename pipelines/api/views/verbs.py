@@ -8,13 +8,14 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from pipelines import lifecycle
+from pipelines import audit, lifecycle
 from pipelines.api.openapi import CONFLICT
 from pipelines.api.refusals import Refused
 from pipelines.api.serializers.pipelines import AcceptedSerializer, ReconciliationSerializer
 from pipelines.api.serializers.strict import Nothing
 from pipelines.api.views.base import ApiView
-from pipelines.choices import Trigger
+from pipelines.busy import alone
+from pipelines.choices import AuditAction, Trigger
 from runner import reconcile
 
 
@@ -88,13 +89,16 @@ class Reconcile(ApiView):
         responses={200: ReconciliationSerializer, **CONFLICT},
     )
     def post(self, request: Request, pipeline_id: UUID) -> Response:
-        """Counts the query's rows and the target table's, under a time limit."""
+        """Counts the query's rows and the target table's, under a time limit, and one such count
+        at a time per connection."""
         self.validated(request)
         pipeline = self.pipeline(pipeline_id)
+        audit.record(AuditAction.RECONCILE, pipeline, by=request.user)
         try:
-            counts = reconcile.count(
-                reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
-            )
+            with alone(pipeline.source_connection, pipeline.target_connection):
+                counts = reconcile.count(
+                    reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
+                )
         except reconcile.ReconcileFailed as failed:
             if failed.code != "query_failed":
                 raise

@@ -54,6 +54,7 @@ def address(server: Server) -> Address:
         password=server.password,
         sslmode="disable",
         target_schemas=(),
+        may_be_local=True,
     )
 
 
