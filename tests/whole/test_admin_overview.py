@@ -192,7 +192,7 @@ def test_the_longest_failing_come_first_and_the_latest_last() -> None:
     assert (shown["number"], shown["hidden"]) == (8, 3)
     html = text()
     assert "3 more between these and the latest" in html
-    assert html.index("fails-6") < html.index("3 more between") < html.index("fails-2")
+    assert html.index(">fails-6<") < html.index("3 more between") < html.index(">fails-2<")
 
 
 @pytest.mark.parametrize(
