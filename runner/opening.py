@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from runner import libpq
-from runner.errors import RunError, Side, classify_connect
+from runner.errors import RunError, Side, blame, classify_connect
 from runner.plan import Address
 from runner.reach import check_not_metadata, ways_to
 
@@ -37,12 +37,14 @@ def sign_in(
     try:
         return opening.result()
     except psycopg.OperationalError as error:
-        raise classify_connect(error, side, address.name) from error
+        failed, why = classify_connect(error, side, address.name), error
     except ValueError as error:  # UnicodeError is one, too
-        raise RunError(
-            f"The {side} connection “{address.name}” has a host that cannot be one. Correct it.",
-            error_class=type(error).__name__,
-        ) from error
+        sentence = (
+            f"The {side} connection “{address.name}” has a host that cannot be one. Correct it."
+        )
+        failed, why = RunError(sentence, error_class=type(error).__name__), error
+    blame(failed, side)
+    raise failed from why
 
 
 def _open_into(opening: Future[S], kind: type[S], address: Address, name: str) -> None:

@@ -19,6 +19,7 @@ from pipelines import installation, lifecycle
 from pipelines.lifecycle import Claim, Failure, Result, Superseded
 from pipelines.models import Pipeline, Worker
 from pipelines.states import BUSY, RUN_REQUESTED
+from runner import reconcile
 from runner.control import Control, clock
 from runner.doorbell import Doorbell
 from runner.execution import execute
@@ -73,13 +74,16 @@ def work(signals: Signals, *, once: bool) -> bool:
 
 
 def step(worker: UUID, signals: Signals) -> bool | None:
-    """Claim one pipeline and run it. None: nothing waited; False: the run failed."""
+    """Claim one pipeline and run it, or make a comparison that waits.
+
+    None: nothing waited; False: the run failed.
+    """
     lease = settings.RUNNER_LEASE_SECONDS
     sign_in(worker)
     asked_at = clock()
     held = lifecycle.claim(worker=worker, lease=lease)
     if held is None:
-        return None
+        return reconcile.work(worker, signals.stop)
     control = Control(
         generation=held.generation,
         lease=lease,

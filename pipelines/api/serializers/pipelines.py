@@ -166,13 +166,3 @@ class StateSerializer(serializers.Serializer[Any]):
     last_processed_id = serializers.CharField(allow_null=True)
     last_processed_value = serializers.CharField(allow_null=True)
     updated_at = Moment(allow_null=True)
-
-
-class ReconciliationSerializer(serializers.Serializer[Any]):
-    """Rows of the query and of the target table."""
-
-    pipeline_id = serializers.UUIDField()
-    source_count = serializers.IntegerField(min_value=0)
-    target_count = serializers.IntegerField(min_value=0)
-    difference = serializers.IntegerField(help_text=_("source_count − target_count"))
-    status = serializers.ChoiceField(choices=["OK", "WARNING"])
