@@ -36,15 +36,17 @@ def sign_in(
         raise
     try:
         return opening.result()
-    except psycopg.OperationalError as error:
-        failed, why = classify_connect(error, side, address.name), error
-    except ValueError as error:  # UnicodeError is one, too
-        sentence = (
-            f"The {side} connection “{address.name}” has a host that cannot be one. Correct it."
-        )
-        failed, why = RunError(sentence, error_class=type(error).__name__), error
-    blame(failed, side)
-    raise failed from why
+    except (psycopg.OperationalError, ValueError) as error:  # UnicodeError is a ValueError, too
+        failed = _failed(error, side, address.name)
+        blame(failed, side)
+        raise failed from error
+
+
+def _failed(error: psycopg.OperationalError | ValueError, side: Side, name: str) -> RunError:
+    if isinstance(error, psycopg.OperationalError):
+        return classify_connect(error, side, name)
+    sentence = f"The {side} connection “{name}” has a host that cannot be one. Correct it."
+    return RunError(sentence, error_class=type(error).__name__)
 
 
 def _open_into(opening: Future[S], kind: type[S], address: Address, name: str) -> None:

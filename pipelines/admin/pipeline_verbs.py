@@ -8,10 +8,10 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from pipelines import audit, lifecycle
+from pipelines import lifecycle
 from pipelines.admin import servers
 from pipelines.admin.verbs import Answer, Refused, Verb
-from pipelines.choices import AuditAction, Mode, Trigger
+from pipelines.choices import Mode, Trigger
 from pipelines.models import Pipeline
 from pipelines.states import (
     ACTIVE,
@@ -85,15 +85,14 @@ def _reset(request: HttpRequest, pipeline: Pipeline) -> Answer:
 
 
 def _reconcile(request: HttpRequest, pipeline: Pipeline) -> Answer:
-    audit.record(AuditAction.RECONCILE, pipeline, by=request.user)
-    counts = servers.compare(pipeline)
+    found = servers.compare(pipeline, by=request.user)
     facts = {
         "name": pipeline.name,
-        "source": formats.number_format(counts.source, force_grouping=True),
-        "target": formats.number_format(counts.target, force_grouping=True),
+        "source": formats.number_format(found.source_count or 0, force_grouping=True),
+        "target": formats.number_format(found.target_count or 0, force_grouping=True),
     }
     sentence = _("“%(name)s”: rows in the source %(source)s, in the target %(target)s.") % facts
-    if counts.difference == 0:
+    if found.difference == 0:
         return Answer(sentence)
     return Answer(sentence, (_("Source and target do not have as many rows."),))
 

@@ -104,7 +104,7 @@ def renew_reconciliation(
     until = Now() + timedelta(seconds=lease)
     if not rows.update(lease_until=until, phase=phase[:32], rows_done=done, rows_of=of):
         raise Superseded
-    return rows.filter(cancel_requested_at__isnull=False).exists()
+    return bool(rows.filter(cancel_requested_at__isnull=False).exists())
 
 
 def answer_reconciliation(held: Reconciliation, *, equal: bool, values: Mapping[str, Any]) -> None:

@@ -78,7 +78,10 @@ class ChangeSerializer(serializers.Serializer[Any]):
     """A column of a row that differs; null on a side that lacks the row, or for NULL."""
 
     column = serializers.CharField()
-    source = serializers.CharField(allow_null=True, required=False)
+    # DRF takes declared fields off the class, so that its own attribute is left alone.
+    source = serializers.CharField(  # type: ignore[assignment]
+        allow_null=True, required=False
+    )
     target = serializers.CharField(allow_null=True, required=False)
 
 
@@ -95,7 +98,7 @@ class RangeSerializer(serializers.Serializer[Any]):
 
     low = serializers.CharField(allow_null=True)
     high = serializers.CharField(allow_null=True)
-    source = serializers.IntegerField()
+    source = serializers.IntegerField()  # type: ignore[assignment]
     target = serializers.IntegerField()
     missing = serializers.IntegerField()
     extra = serializers.IntegerField()
