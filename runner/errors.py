@@ -253,3 +253,10 @@ _AT_THE_SOURCE = {
     **dict.fromkeys(("23505", "23514"), _CORRECT_THE_QUERY),
     "25006": "A query may only read: take out of it what writes.",
 }
+
+UNKNOWN_OUTCOME = RunError(
+    "The connection to the target was lost during COMMIT. The next run finds out whether it "
+    "happened and goes on from there.",
+    error_class="UnknownOutcome",
+    patience=USUAL,
+)

@@ -20,12 +20,13 @@ from pipelines.states import RUNNING
 from runner.addresses import definition_from
 from runner.connections import Session, reading, writing
 from runner.control import CancelSeen, Control, Fenced, PauseSeen, StopSeen, clock
-from runner.errors import USUAL, RunError, UnknownOutcome, classify, side_of
+from runner.errors import UNKNOWN_OUTCOME, RunError, UnknownOutcome, classify, side_of
 from runner.fence import Fence, TargetAhead
 from runner.moving import Moving
 from runner.plan import Checkpoint, Definition, Identity, Mode
 from runner.preflight.examine import examine
 from runner.preflight.values import Rejected
+from runner.repairing import repair
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Execution:
         except Rejected as error:
             return self._failed(_rejection(error))
         except UnknownOutcome:
-            return self._failed(_UNKNOWN)
+            return self._failed(UNKNOWN_OUTCOME)
         except (Unreadable, BadName) as error:
             return self._failed(RunError(str(error), error_class=type(error).__name__))
         except psycopg.Error as error:
@@ -132,7 +133,15 @@ class Execution:
         lifecycle.started(self.held, self._result(), cleared=found.cleared)
         # From here on no batch is open unless `moving` says so: a wish is obeyed at once.
         self.control.interruptible = True
-        if full:
+        if (limit := self.held.pipeline.repair_limit) is not None:
+            repair(
+                moving,
+                identity=self._identity(),
+                limit=limit,
+                tolerances=lifecycle.tolerances_of(self.held),
+                seconds=settings.RECONCILE_WORKER_SECONDS,
+            )
+        elif full:
             moving.full()
         else:
             moving.incremental(found)
@@ -279,20 +288,13 @@ def _begins(value: str | None) -> str:
 
 
 def _rejection(error: Rejected) -> RunError:
-    sentences = [sentence for group in error.errors.values() for sentence in group]
-    return RunError(" ".join(sentences), error_class="Preflight")
+    return RunError(" ".join(sum(error.errors.values(), [])), error_class="Preflight")
 
 
 def _failure(error: RunError) -> Failure:
     return Failure(sentence=error.sentence, error_class=error.error_class, sqlstate=error.sqlstate)
 
 
-_UNKNOWN = RunError(
-    "The connection to the target was lost during COMMIT. The next run finds out whether it "
-    "happened and goes on from there.",
-    error_class="UnknownOutcome",
-    patience=USUAL,
-)
 #: A time limit: what took too long may pass in smaller steps.
 _TOO_LONG = "57014"
 _CLEARED = "The checkpoint was cleared (reset, or the definition changed): this load starts anew."

@@ -33,6 +33,13 @@ from pipelines.lifecycle.reconciliations import (
     hand_back_reconciliation,
     renew_reconciliation,
 )
+from pipelines.lifecycle.repairs import (
+    RepairRefused,
+    check_repairable,
+    request_repair,
+    rows_to_change,
+    tolerances_of,
+)
 from pipelines.lifecycle.values import (
     Claim,
     Failure,
@@ -53,6 +60,7 @@ from pipelines.lifecycle.workers import (
 __all__ = [
     "Claim",
     "Failure",
+    "RepairRefused",
     "Result",
     "Superseded",
     "TransitionRefused",
@@ -62,6 +70,7 @@ __all__ = [
     "cancel_reconciliation",
     "cancelled",
     "cancelled_reconciliation",
+    "check_repairable",
     "claim",
     "claim_reconciliation",
     "delete",
@@ -80,12 +89,15 @@ __all__ = [
     "replace_lost_run",
     "request_cancel",
     "request_pause",
+    "request_repair",
     "request_run",
     "rescue_cancelled",
     "rescue_paused",
     "reset_checkpoint",
     "retry_or_pause",
+    "rows_to_change",
     "started",
+    "tolerances_of",
     "wake",
     "withdraw_request",
 ]

@@ -38,6 +38,8 @@ _NOT_KEPT = [
     "requested_by",
     "trigger",
     "checkpoint_epoch",
+    "repair",
+    "repair_limit",
 ]
 
 
@@ -191,6 +193,15 @@ class Pipeline(models.Model):
     )
     trigger = models.CharField(max_length=16, choices=Trigger, blank=True, editable=False)
     checkpoint_epoch = models.IntegerField(default=0, editable=False)
+    # What the requested run repairs, and how many rows it may change; a load has neither.
+    repair = models.ForeignKey(
+        "pipelines.Reconciliation",
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    repair_limit = models.BigIntegerField(null=True, editable=False)
 
     objects = PipelineQuerySet.as_manager()
     # Who changed the definition, written by `changes`.

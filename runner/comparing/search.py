@@ -74,7 +74,7 @@ def in_ranges(sides: Sides, pair: Pair) -> Sides:
     if first is not None and wanted > 1:
         bounds = _borders(sides, pair, first, pages, wanted)
     parts = 1
-    while len(bounds) * 2 * parts <= wanted and not _is_unique(sides, bounds):
+    while (len(bounds) + 1) * 2 * parts <= wanted and not _is_unique(sides, bounds):
         parts *= 2
     return sides.with_ranges(Ranges(first=first, bounds=bounds, parts=parts))
 
@@ -329,3 +329,27 @@ def _range(
         different=counted[Kind.DIFFERENT],
         differs=counted.total() > 0,
     )
+
+
+def keys_of(
+    segments: Segments, pair: Pair, wanted: Sequence[int]
+) -> Iterator[tuple[Kind, tuple[str | None, ...]]]:
+    """The keys of the rows that differ in these segments, with what is wrong with each."""
+    near = [form for form in segments.sides.source.columns if form.tolerance is not None]
+    for _number, on_source, on_target in _side_by_side(segments, pair, wanted):
+        for kind, key, _times in _compare(on_source, on_target, near):
+            yield kind, key
+
+
+def parts_of(segments: Segments, *, rows: int) -> Iterator[list[int]]:
+    """The segments that differ, some at a time, so that both sides have about `rows` rows each."""
+    part: list[int] = []
+    size, none = 0, Sum()
+    for number in segments.differing:
+        part.append(number)
+        size += max(segments.source.get(number, none).rows, segments.target.get(number, none).rows)
+        if size >= rows:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
