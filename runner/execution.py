@@ -288,7 +288,7 @@ def _begins(value: str | None) -> str:
 
 
 def _rejection(error: Rejected) -> RunError:
-    return RunError(" ".join(sum(error.errors.values(), [])), error_class="Preflight")
+    return RunError(" ".join(map(" ".join, error.errors.values())), error_class="Preflight")
 
 
 def _failure(error: RunError) -> Failure:

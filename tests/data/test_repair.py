@@ -10,6 +10,7 @@ from pipelines.definition import freeze
 from pipelines.models import Pipeline, PipelineRun, Reconciliation
 from pipelines.states import PipelineStatus, RunStatus
 from runner.control import Control
+from tests.control.asking import Asker
 from tests.data.loading import LEASE, LONG_AGO, TABLE, Loads
 from tests.factories import WorkerFactory
 
@@ -278,3 +279,37 @@ def test_a_requested_run_is_not_turned_into_a_repair(items: Loads) -> None:
         lifecycle.request_repair(compared(pipeline).pk, limit=6, by=None, trigger=Trigger.API)
     pipeline.refresh_from_db()
     assert pipeline.repair_limit is None
+
+
+# By the API
+
+
+def test_a_repair_is_asked_for_with_a_limit(items: Loads) -> None:
+    pipeline = items.follow(QUERY)
+    items.succeed(pipeline)
+    spoil(items)
+    path = f"/reconciliations/{compared(pipeline).pk}/repair"
+    operator = Asker("operator")
+
+    unconfirmed = operator.post(path, {})
+    too_low = operator.post(path, {"max_rows": 5})
+    asked = operator.post(path, {"max_rows": 6})
+
+    assert (unconfirmed.status_code, list(unconfirmed.json()["errors"])) == (400, ["max_rows"])
+    assert (too_low.status_code, too_low.json()["code"]) == (409, "limit_too_low")
+    assert asked.status_code == 202
+    assert asked.json() == {"pipeline_id": str(pipeline.pk), "status": "RUN_REQUESTED"}
+    assert Asker("viewer").post(path, {"max_rows": 6}).status_code == 403
+
+
+def test_the_history_of_runs_tells_repairs(items: Loads) -> None:
+    pipeline = items.follow(QUERY)
+    items.succeed(pipeline)
+    spoil(items)
+    found = compared(pipeline)
+    repair(items, found)
+
+    repaired, loaded = Asker("viewer").get(f"/pipelines/{pipeline.pk}/runs").json()
+
+    assert (repaired["kind"], repaired["reconciliation_id"]) == ("repair", str(found.pk))
+    assert (loaded["kind"], loaded["reconciliation_id"]) == ("load", None)
