@@ -54,6 +54,14 @@ class NullPolicy(models.TextChoices):
     EXCLUDE = "exclude", _("exclude: leave them out")
 
 
+class DeleteMissing(models.TextChoices):
+    """What becomes of rows of an incremental target that the query no longer returns."""
+
+    OFF = "off", _("off: they stay")
+    SOFT = "soft", _("soft: they are marked in a column of the table")
+    HARD = "hard", _("hard: they are deleted")
+
+
 class Trigger(models.TextChoices):
     """What asked for a run."""
 

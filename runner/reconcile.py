@@ -184,6 +184,7 @@ def _request(held: Reconciliation, seconds: float) -> Callable[[], Request]:
             level=Level(held.level),
             sample=held.sample_size,
             tolerances=held.tolerances,
+            deleted=definition.mark,
             seconds=seconds,
         )
 

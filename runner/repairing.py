@@ -6,7 +6,7 @@ What a repair may change at most was confirmed by a person; it is counted before
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from runner.comparing.asking import Pair, copied
+from runner.comparing.asking import Pair
 from runner.comparing.compare import opened
 from runner.comparing.search import (
     Segments,
@@ -21,13 +21,14 @@ from runner.comparing.values import Done, Kind, Level, Request
 from runner.connections import Session
 from runner.contained import parsed_first
 from runner.control import Control
+from runner.deleting import begin, check_deletes, check_mark, cut, gone_from, remove, restore_marks
 from runner.errors import RunError
 from runner.fence import Fence, commit
 from runner.moving import Moving
 from runner.plan import Definition, Identity, Mode
 from runner.preflight.examine import Examined
 from runner.source import CopyStream
-from runner.statements import catalog, load, repairing
+from runner.statements import load, repairing
 from runner.target import PostgresTarget
 
 #: So many rows of each side are looked at for one batch.
@@ -63,6 +64,8 @@ class Repairing:
         """Compare, count, then write. Raises RunError, Interruption, psycopg.Error."""
         self._check_table()
         self._phase("compare")
+        if self.examined.table is not None:
+            check_mark(self.definition, self.examined.table)
         with opened(self.request, self.control.tick) as (pair, sides):
             self._check_sides(sides)
             segments = sum_up(in_ranges(sides, pair), pair, self._watch)
@@ -112,28 +115,18 @@ class Repairing:
             batch = Batch()
             for kind, key in keys_of(segments, pair, wanted):
                 (batch.delete if kind is Kind.EXTRA else batch.write).append(key)
-            yield from _cut(batch, self.definition.batch_size)
+            most = self.definition.batch_size
+            yield from (Batch(write=list(keys)) for keys in cut(batch.write, most))
+            yield from (Batch(delete=list(keys)) for keys in cut(batch.delete, most))
 
     def _apply(self, sides: Sides, pair: Pair, batch: Batch) -> tuple[int, int]:
         """Rows that came from the source, and rows of the table that changed."""
         received = changed = 0
-        name = self.definition.target_table
         if batch.write:
             received, changed = self._copy(sides, pair, batch.write)
-        if gone := self._gone(sides, pair, batch.delete):
-            statement = repairing.delete_rows(sides.target, name, gone)
-            changed += self.target.run(statement).command_tuples or 0
+        gone = gone_from(sides, pair, batch.delete)
+        changed += remove(self.target, self.definition, sides, gone)
         return received, changed
-
-    def _gone(self, sides: Sides, pair: Pair, keys: Sequence[Key]) -> list[Key]:
-        """Of these keys those that no row of the query has, be it one that no load would read."""
-        if not keys:
-            return []
-        there = {
-            tuple(fields)
-            for fields in copied(pair.source, repairing.keys_there(sides.source, keys))
-        }
-        return [key for key in keys if key not in there]
 
     def _copy(self, sides: Sides, pair: Pair, keys: Sequence[Key]) -> tuple[int, int]:
         found = self.examined.findings
@@ -151,7 +144,8 @@ class Repairing:
             self._key_names,
             identity=bool(table and table.has_identity),
         )
-        return received, self.target.run(upsert).command_tuples or 0
+        changed = self.target.run(upsert).command_tuples or 0
+        return received, changed + restore_marks(self.target, self.definition, sides, keys)
 
     @property
     def _key_names(self) -> tuple[str, ...]:
@@ -160,7 +154,7 @@ class Repairing:
     # One transaction
 
     def _begin(self) -> None:
-        self.target.run_all(["BEGIN", *load.batch_limits(seconds=_SECONDS, idle=_SECONDS)])
+        begin(self.target)
 
     def _commit(self, received: int) -> None:
         """The fence is last in the batch, as in a load; the position stays where it is."""
@@ -202,26 +196,9 @@ class Repairing:
                 f"The repair would change {total:,} rows by now, and {self.limit:,} were "
                 "confirmed: nothing was changed. Compare again, and confirm what it finds."
             )
-        if counts[Kind.EXTRA]:
-            self._check_deletes()
-
-    def _check_deletes(self) -> None:
-        """Rows of other tables that hang on a deleted one would change with it."""
         table = self.examined.table
-        if table is None:
-            return
-        if table.facts["has_heirs"]:
-            raise _refused("Tables inherit from the target, so rows cannot be deleted from it.")
-        if self.definition.allow_cascade:
-            return
-        rows = self.target.execute(catalog.CASCADES, [table.oid]).fetchall()
-        if rows:
-            name, schema, child, *_columns = rows[0]
-            raise _refused(
-                f"Rows would be deleted that {schema}.{child} may refer to (foreign key “{name}”), "
-                "and that table would change with them: nothing was changed. Allow cascading for "
-                "this pipeline, or bring the rows back in the source."
-            )
+        if counts[Kind.EXTRA] and table is not None and self.definition.mark is None:
+            check_deletes(self.target, self.definition, table)
 
     # What people see
 
@@ -257,6 +234,7 @@ def repair(
         identity=identity,
         level=Level.ROWS,
         tolerances=tolerances,
+        deleted=moving.definition.mark,
         seconds=seconds,
     )
     Repairing(
@@ -271,16 +249,8 @@ def repair(
     ).run()
 
 
-def _cut(batch: Batch, most: int) -> Iterator[Batch]:
-    for start in range(0, len(batch.write), most):
-        yield Batch(write=batch.write[start : start + most])
-    for start in range(0, len(batch.delete), most):
-        yield Batch(delete=batch.delete[start : start + most])
-
-
 def _refused(sentence: str) -> RunError:
     return RunError(sentence, error_class="RepairRefused")
 
 
-_SECONDS = 120
 _NOTHING = "Nothing differs any more, so nothing was changed."

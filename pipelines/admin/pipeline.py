@@ -27,6 +27,7 @@ from pipelines.admin import (
 )
 from pipelines.admin.failing import FailingFilter
 from pipelines.admin.history import latest_changes
+from pipelines.admin.pipeline_fields import FIELDSETS
 from pipelines.admin.pipeline_form import PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
 from pipelines.admin.restore import RestoringAdmin
@@ -66,44 +67,7 @@ class PipelineAdmin(RestoringAdmin):
     )
     list_select_related = ("target_connection",)
     # The first tab has all that a new pipeline needs.
-    fieldsets = (
-        (
-            _("Query and table"),
-            {
-                "classes": ("tab",),
-                "fields": (
-                    "name",
-                    "source_connection",
-                    "source_query",
-                    "target_connection",
-                    "target_table",
-                    "key_columns",
-                ),
-            },
-        ),
-        (
-            _("Loading"),
-            {
-                "classes": ("tab",),
-                "fields": (
-                    "type",
-                    "mode",
-                    "incremental_key",
-                    "null_policy",
-                    "late_margin",
-                    "batch_size",
-                ),
-            },
-        ),
-        (
-            _("Full loads"),
-            {
-                "classes": ("tab",),
-                "fields": ("publish", "allow_empty", "max_shrink_percent", "allow_cascade"),
-            },
-        ),
-        (_("About"), {"classes": ("tab",), "fields": ("description", "enabled")}),
-    )
+    fieldsets = FIELDSETS
 
     def get_urls(self) -> list[URLPattern]:
         """Beside Django's: what the page asks for while something is going on."""
