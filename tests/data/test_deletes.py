@@ -1,4 +1,4 @@
-"""Rows that are gone from the source, after an incremental load: counted, then deleted or marked."""
+"""Rows that are gone from the source after an incremental load: counted, deleted or marked."""
 
 from typing import Any
 
