@@ -39,6 +39,8 @@ _PHASES: "dict[str, StrOrPromise]" = {
     "summing": gettext_lazy("Summing up range after range of keys on both sides."),
     "looking at rows": gettext_lazy("Looking for the rows that differ."),
 }
+#: Codes of errors that stay until somebody changes the pipeline.
+_OF_THE_DEFINITION = ("query_failed", "invalid")
 _COLOURS = {
     ReconciliationStatus.REQUESTED: "info",
     ReconciliationStatus.RUNNING: "info",
@@ -167,6 +169,8 @@ def advice(row: Reconciliation) -> str:
     """What to do next, if there is something."""
     if row.status == ReconciliationStatus.CANCELLED:
         return _("Nothing was kept of it. Compare again when it suits.")
+    if row.error_code in _OF_THE_DEFINITION:
+        return _("Correct the pipeline's definition, then compare again.")
     if row.status == ReconciliationStatus.OK and row.level == ReconciliationLevel.COUNT:
         return _("As many rows need not be the same rows: compare checksums or rows to know.")
     if row.status == ReconciliationStatus.WARNING and row.level != ReconciliationLevel.ROWS:

@@ -1,6 +1,6 @@
 """A definition as it was kept when a run or a comparison began, in the words of the form."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.utils.text import capfirst
@@ -11,9 +11,11 @@ from pipelines.definition import FIELDS
 from pipelines.models import Pipeline
 
 
-def definition_facts(definition: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Label and value of each field but the query, which is shown by itself."""
-    for name in FIELDS:
+def definition_facts(
+    definition: Mapping[str, Any], names: Iterable[str] = FIELDS
+) -> Iterator[tuple[str, Any]]:
+    """Label and value of each of these fields but the query, which is shown by itself."""
+    for name in names:
         if name != "source_query" and name in definition:
             field: Any = Pipeline._meta.get_field(name)
             value = definition[name]

@@ -29,6 +29,7 @@ _AROUND = 30
 #: How the comparison cuts a long value: its beginning, and a hash of all of it.
 _CUT = re.compile(r"… [0-9a-f]{32}\Z")
 _LONG = 300
+_WHOLE = re.compile(r"-?[0-9]{1,30}")
 
 _TITLES: "dict[str, StrOrPromise]" = {
     "different": gettext_lazy("Different rows"),
@@ -101,7 +102,7 @@ def tables(
     for kind, title in _TITLES.items():
         count = row.counts().get(kind) or 0
         if count:
-            kept = [one for one in rows if one["kind"] == kind]
+            kept = sorted((one for one in rows if one["kind"] == kind), key=_place)
             shown = kept[:MOST_ROWS]
             columns = _columns(row, shown) if sees_values and kind != "different" else ()
             yield Table(
@@ -113,6 +114,14 @@ def tables(
                 lines=tuple(_line(one, columns, sees_values=sees_values) for one in shown),
                 more=_more(row, count, len(kept), len(shown)),
             )
+
+
+def _place(one: Mapping[str, Any]) -> list[tuple[int, int, str]]:
+    """As people count: keys arrive as text, in which 10 comes before 9."""
+    return [
+        (0, int(value), "") if value and _WHOLE.fullmatch(value) else (1, 0, value or "")
+        for value in one["key"]
+    ]
 
 
 def _columns(row: Reconciliation, shown: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
