@@ -7,19 +7,18 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from pipelines.admin import cells
 from pipelines.admin.base import ReadOnlyAdmin
 from pipelines.admin.charts import run_chart
+from pipelines.admin.frozen import definition_facts
 from pipelines.admin.run_list import CappedPaginator, LatestPipelines, search
 from pipelines.admin.said import said
 from pipelines.admin.words import EVENTS, PHASES
 from pipelines.choices import Publish
-from pipelines.definition import FIELDS
-from pipelines.models import Pipeline, PipelineRun, RunEvent
+from pipelines.models import PipelineRun, RunEvent
 from pipelines.permissions import may
 from pipelines.states import BUSY, PipelineStatus, RunStatus
 
@@ -144,7 +143,7 @@ class RunAdmin(ReadOnlyAdmin):
             **run_chart(run),
             again=self._again(request, run),
             query=run.definition.get("source_query", ""),
-            definition=list(_definition(run)),
+            definition=list(definition_facts(run.definition)),
         )
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -222,20 +221,3 @@ def _timeline(run: PipelineRun) -> Iterator[dict[str, Any]]:
 
 def _status(status: str) -> SafeString | str:
     return cells.pipeline_badge(status) if status in PipelineStatus else ""
-
-
-def _definition(run: PipelineRun) -> Iterator[tuple[str, Any]]:
-    for name in FIELDS:
-        if name != "source_query" and name in run.definition:
-            field: Any = Pipeline._meta.get_field(name)
-            value = run.definition[name]
-            known = dict(field.flatchoices).get(value) if isinstance(value, str) else None
-            yield capfirst(str(field.verbose_name)), known or _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or cells.EMPTY
-    return cells.EMPTY if value in (None, "") else value

@@ -15,6 +15,14 @@ from pipelines.secrets import Unreadable
 from runner import preflight, reconcile
 
 
+class ComparisonFailed(Refused):
+    """Two sides could not be compared; `kept` is the comparison that says so."""
+
+    def __init__(self, sentence: str, kept: Reconciliation) -> None:
+        super().__init__(said(sentence))
+        self.kept = kept
+
+
 def inspect(values: Mapping[str, Any]) -> preflight.Findings:
     """Ask both servers about a definition, running nothing. Raises preflight.Rejected."""
     return preflight.inspect(_definition(values))
@@ -51,17 +59,21 @@ def compare(
     sample: int = USUAL_SAMPLE,
     tolerances: Mapping[str, float] | None = None,
 ) -> Reconciliation:
-    """Compare source and target now, or ask a worker to. Raises Refused."""
+    """Compare source and target now, or ask a worker to. Raises Refused, and ComparisonFailed of
+    what was compared now."""
     try:
         return reconcile.ask(
             pipeline, level=level, sample=sample, tolerances=tolerances or {}, by=by
         )
     except Busy as busy:
         raise Refused(busy.sentence) from busy
-    except reconcile.ReconcileFailed as failed:
-        raise Refused(said(failed.sentence)) from failed
-    except preflight.Rejected as rejected:
-        raise Refused(said(str(rejected))) from rejected
+    except (reconcile.ReconcileFailed, preflight.Rejected) as failed:
+        sentence = str(failed)
+        rows = Reconciliation.objects.filter(pipeline=pipeline, requested_by=by)
+        kept = rows.filter(error_message=sentence).first()
+        if kept is None:
+            raise Refused(said(sentence)) from failed
+        raise ComparisonFailed(sentence, kept) from failed
 
 
 def told(findings: preflight.Findings, values: Mapping[str, Any]) -> Iterator[str]:
