@@ -52,7 +52,7 @@ def copied(session: Session, statement: sql.Composable) -> Iterator[Fields]:
     while stream.wait_first():
         for piece in stream.pieces(_EVERYTHING):
             for line in bytes(piece.data).decode().split("\n")[:-1]:
-                yield [_unescaped(field) for field in line.split("\t")]
+                yield _fields(line)
 
 
 def one_row(session: Session, statement: sql.Composable) -> Fields:
@@ -60,6 +60,12 @@ def one_row(session: Session, statement: sql.Composable) -> Fields:
     result = parsed_first(session, statement)
     values = (result.get_value(0, column) for column in range(result.nfields))
     return [None if value is None else value.decode() for value in values]
+
+
+def _fields(line: str) -> Fields:
+    if "\\" not in line:
+        return [*line.split("\t")]
+    return [_unescaped(field) for field in line.split("\t")]
 
 
 def _unescaped(field: str) -> str | None:

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from psycopg import sql
 
 from runner.comparing.asking import Fields, Pair, copied, one_row
+from runner.comparing.borders import borders_of
 from runner.comparing.forms import Form
 from runner.comparing.sides import Sides
 from runner.comparing.values import Change, Difference, Done, Kind, Progress, Range
@@ -17,10 +19,6 @@ from runner.statements.comparing import Place, Ranges
 #: About so many rows of a table go into one segment.
 _ROWS_IN_SEGMENT = 250
 _MOST_SEGMENTS = 4096
-#: PostgreSQL goes through borders of varying width one after the other.
-_MOST_VARYING_BORDERS = 64
-#: So many pages are sampled for borders.
-_SAMPLED_PAGES = 300
 #: With more conditions than this no index is asked.
 _MOST_SPANS = 128
 
@@ -72,20 +70,11 @@ def in_ranges(sides: Sides, pair: Pair) -> Sides:
     bounds: tuple[str, ...] = ()
     wanted = max(1, min(_MOST_SEGMENTS, pages * 100 // _ROWS_IN_SEGMENT))
     if first is not None and wanted > 1:
-        bounds = _borders(sides, pair, first, pages, wanted)
+        bounds = borders_of(sides, pair, first, pages=pages, wanted=wanted)
     parts = 1
     while len(bounds) * 2 * parts <= wanted and not _is_unique(sides, bounds):
         parts *= 2
     return sides.with_ranges(Ranges(first=first, bounds=bounds, parts=parts))
-
-
-def _borders(sides: Sides, pair: Pair, first: Form, pages: int, wanted: int) -> tuple[str, ...]:
-    percent = min(100.0, 100.0 * _SAMPLED_PAGES / max(pages, 1))
-    statement = comparing.sampled(sides.target.rows, first, percent)
-    values = [fields[0] or "" for fields in copied(pair.target, statement)]
-    most = wanted if first.width else min(wanted, _MOST_VARYING_BORDERS)
-    step = max(1, len(values) // most)
-    return tuple(dict.fromkeys(values[step // 2 :: step]))
 
 
 def _is_unique(sides: Sides, bounds: Sequence[str]) -> bool:
@@ -146,7 +135,9 @@ def _side_by_side(
     sides = segments.sides
     source = _grouped(pair, sides.source, wanted)
     target = _grouped(pair, sides.target, wanted) if sides.table is not None else iter(())
-    left, right = next(source, None), next(target, None)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        first = pool.submit(next, target, None)
+        left, right = next(source, None), first.result()
     while left or right:
         number = min(group[0] for group in (left, right) if group)
         on_source = left[1] if left and left[0] == number else []
@@ -192,10 +183,21 @@ def _compare(
     on_source: list[Fields], on_target: list[Fields], near: Sequence[Form]
 ) -> Iterator[tuple[Kind, tuple[str | None, ...], int]]:
     """What is wrong with the rows of one segment, key by key, and with how many of a key."""
+    if not near:
+        on_source, on_target = _unlike(on_source, on_target)
     left, right = _by_key(on_source, len(near)), _by_key(on_target, len(near))
     for key in left.keys() | right.keys():
         for kind, times in _kinds(left.get(key, []), right.get(key, []), near):
             yield kind, key, times
+
+
+def _unlike(on_source: list[Fields], on_target: list[Fields]) -> tuple[list[Fields], list[Fields]]:
+    """Without the rows that are on both sides, which are nearly all."""
+    left, right = Counter(map(tuple, on_source)), Counter(map(tuple, on_target))
+    return (
+        [list(fields) for fields in (left - right).elements()],
+        [list(fields) for fields in (right - left).elements()],
+    )
 
 
 def _by_key(rows: list[Fields], near: int) -> dict[tuple[str | None, ...], list[Fields]]:

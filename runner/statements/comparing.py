@@ -225,16 +225,24 @@ def _listed(key: Sequence[Form], values: Sequence[str | None]) -> sql.Composed:
 
 
 def array_of(texts: Sequence[str], type_name: str) -> sql.Composed:
-    """A constant array."""
-    return sql.SQL("{}::{}[]").format(sql.Literal(list(texts)), sql.SQL(type_name))
+    """A constant array. Its text is made here, because adapting a list takes thrice as long."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    listed = ",".join(f'"{text}"' for text in quoted)
+    return sql.SQL("{}::{}[]").format(sql.Literal(f"{{{listed}}}"), sql.SQL(type_name))
 
 
-def sampled(rows: sql.Composable, form: Form, percent: float) -> sql.Composed:
-    """Values of a column in the order of the ranges, from some pages of the table."""
+def quantiles(rows: sql.Composable, form: Form, *, percent: float, count: int) -> sql.Composed:
+    """Values of a column that cut some pages of the table into `count` parts and two halves of
+    one at the ends, in order."""
     return sql.SQL(
-        "COPY (SELECT ({v})::text FROM {rows} TABLESAMPLE SYSTEM ({p}) REPEATABLE (1)"
-        " WHERE {v} IS NOT NULL ORDER BY {v}) TO STDOUT"
-    ).format(v=form.target, rows=rows, p=sql.Literal(percent))
+        "COPY (SELECT unnest(percentile_disc({fractions}) WITHIN GROUP (ORDER BY {v}))::text"
+        " FROM {rows} TABLESAMPLE SYSTEM ({p}) REPEATABLE (1) WHERE {v} IS NOT NULL) TO STDOUT"
+    ).format(
+        v=form.target,
+        rows=rows,
+        p=sql.Literal(percent),
+        fractions=array_of([str((part + 0.5) / count) for part in range(count)], "float8"),
+    )
 
 
 def pages(oid: int) -> sql.Composed:
