@@ -47,12 +47,16 @@ def snapshot(session: Session) -> Iterator[None]:
 
 def copied(session: Session, statement: sql.Composable) -> Iterator[Fields]:
     """The rows of a COPY … TO STDOUT in text format, field by field; None is NULL."""
+    return map(fields_of, lines(session, statement))
+
+
+def lines(session: Session, statement: sql.Composable) -> Iterator[str]:
+    """The rows of a COPY … TO STDOUT in text format as they come: equal rows are equal lines."""
     parsed_first(session, statement)
     stream = CopyStream(session, binary=False)
     while stream.wait_first():
         for piece in stream.pieces(_EVERYTHING):
-            for line in bytes(piece.data).decode().split("\n")[:-1]:
-                yield _fields(line)
+            yield from bytes(piece.data).decode().split("\n")[:-1]
 
 
 def one_row(session: Session, statement: sql.Composable) -> Fields:
@@ -62,7 +66,8 @@ def one_row(session: Session, statement: sql.Composable) -> Fields:
     return [None if value is None else value.decode() for value in values]
 
 
-def _fields(line: str) -> Fields:
+def fields_of(line: str) -> Fields:
+    """The fields of a line; None is NULL."""
     if "\\" not in line:
         return [*line.split("\t")]
     return [_unescaped(field) for field in line.split("\t")]

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from psycopg import sql
 
-from runner.comparing.asking import Fields, Pair, copied, one_row
+from runner.comparing.asking import Fields, Pair, copied, fields_of, lines, one_row
 from runner.comparing.borders import borders_of
 from runner.comparing.forms import Form
 from runner.comparing.sides import Sides
@@ -129,9 +129,9 @@ def find_rows(segments: Segments, pair: Pair, *, sample: int, progress: Progress
 
 def _side_by_side(
     segments: Segments, pair: Pair, wanted: Sequence[int]
-) -> Iterator[tuple[int, list[Fields], list[Fields]]]:
-    """Segment after segment, the rows of both sides. Both servers have begun before a row is
-    read, and only one segment is held at a time."""
+) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Segment after segment, the rows of both sides as lines. Both servers have begun before a
+    row is read, and only one segment is held at a time."""
     sides = segments.sides
     source = _grouped(pair, sides.source, wanted)
     target = _grouped(pair, sides.target, wanted) if sides.table is not None else iter(())
@@ -147,12 +147,12 @@ def _side_by_side(
         right = next(target, None) if right and right[0] == number else right
 
 
-def _grouped(pair: Pair, place: Place, wanted: Sequence[int]) -> Iterator[tuple[int, list[Fields]]]:
-    rows = copied(
+def _grouped(pair: Pair, place: Place, wanted: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
+    rows = lines(
         pair.side(source=place.source), comparing.rows_of(place, wanted, _spans(place, wanted))
     )
-    for number, group in groupby(rows, key=lambda fields: fields[0]):
-        yield int(number or 0), [fields[1:] for fields in group]
+    for number, group in groupby(rows, key=lambda line: line[: line.index("\t")]):
+        yield int(number), list(group)
 
 
 def _spans(place: Place, wanted: Sequence[int]) -> list[sql.Composable]:
@@ -180,7 +180,7 @@ def borders(ranges: Ranges, first: int, last: int) -> tuple[str | None, str | No
 
 
 def _compare(
-    on_source: list[Fields], on_target: list[Fields], near: Sequence[Form]
+    on_source: list[str], on_target: list[str], near: Sequence[Form]
 ) -> Iterator[tuple[Kind, tuple[str | None, ...], int]]:
     """What is wrong with the rows of one segment, key by key, and with how many of a key."""
     if not near:
@@ -191,18 +191,16 @@ def _compare(
             yield kind, key, times
 
 
-def _unlike(on_source: list[Fields], on_target: list[Fields]) -> tuple[list[Fields], list[Fields]]:
+def _unlike(on_source: list[str], on_target: list[str]) -> tuple[list[str], list[str]]:
     """Without the rows that are on both sides, which are nearly all."""
-    left, right = Counter(map(tuple, on_source)), Counter(map(tuple, on_target))
-    return (
-        [list(fields) for fields in (left - right).elements()],
-        [list(fields) for fields in (right - left).elements()],
-    )
+    left, right = Counter(on_source), Counter(on_target)
+    return list((left - right).elements()), list((right - left).elements())
 
 
-def _by_key(rows: list[Fields], near: int) -> dict[tuple[str | None, ...], list[Fields]]:
+def _by_key(rows: list[str], near: int) -> dict[tuple[str | None, ...], list[Fields]]:
     found: dict[tuple[str | None, ...], list[Fields]] = {}
-    for fields in rows:
+    for line in rows:
+        fields = fields_of(line)[1:]
         found.setdefault(tuple(fields[1 + near :]), []).append(fields[: 1 + near])
     return found
 
