@@ -1,7 +1,8 @@
 """One comparison from beginning to end: the page to read first."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from runner.comparing.asking import Fields, Pair, copied, one_row, snapshot
@@ -24,6 +25,7 @@ from runner.comparing.values import (
     no_progress,
 )
 from runner.connections import Tick, reading, writing
+from runner.plan import Definition
 from runner.statements import comparing
 from runner.watchdog import limited
 
@@ -53,12 +55,11 @@ def opened(request: Request, tick: Tick) -> Iterator[tuple[Pair, Sides]]:
     """Sessions with both sides, each in a snapshot of its own, the target's taken first."""
     definition = request.definition
     with (
-        reading(definition.source, tick=tick) as source,
-        writing(definition.target, tick=tick) as target,
-        limited(source, request.seconds),
-        limited(target, request.seconds),
+        _signed_in(definition, tick) as pair,
+        limited(pair.source, request.seconds),
+        limited(pair.target, request.seconds),
     ):
-        pair = Pair(source, target)
+        source, target = pair.source, pair.target
         milliseconds = [str(max(1, int(request.seconds * 1000)))]
         for session in (source, target):
             session.execute("SELECT set_config('statement_timeout', %s, false)", milliseconds)
@@ -72,6 +73,16 @@ def opened(request: Request, tick: Tick) -> Iterator[tuple[Pair, Sides]]:
             one_row(target, _SEE)
             with snapshot(source):
                 yield pair, sides(request, matched, pair)
+
+
+@contextmanager
+def _signed_in(definition: Definition, tick: Tick) -> Iterator[Pair]:
+    """Sessions with both servers, opened at the same time."""
+    with ExitStack() as sessions:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            target = pool.submit(sessions.enter_context, writing(definition.target, tick=tick))
+            source = sessions.enter_context(reading(definition.source, tick=tick))
+        yield Pair(source, target.result())
 
 
 def _counted(request: Request, found: Sides, pair: Pair) -> Report:

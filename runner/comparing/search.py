@@ -320,8 +320,8 @@ def _range(
     if found is None:
         return empty
     counted: Counter[Kind] = Counter()
-    for number in numbers:
-        counted.update(found.by_range.get(number, Counter()))
+    for number in found.by_range.keys() & numbers:
+        counted.update(found.by_range[number])
     return replace(
         empty,
         missing=counted[Kind.MISSING],
