@@ -1,23 +1,13 @@
 """Asking for comparisons of what a test has loaded; no tests."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
-import pytest
-from psycopg import sql
-
-from pipelines.definition import position_hash
+from pipelines.definition import freeze, position_hash
 from pipelines.models import Installation, Pipeline
 from runner.addresses import definition_of
-from runner.comparing import sides
 from runner.comparing.compare import compare
-from runner.comparing.forms import Hashing
 from runner.comparing.values import Kind, Level, Report, Request
 from runner.plan import Identity
-from runner.statements import hashes
-from tests.data.loading import TABLE, Loads
 
 Row = tuple[str | None, ...]
 
@@ -30,7 +20,7 @@ def request_of(pipeline: Pipeline, **values: Any) -> Request:
         installation=Installation.objects.get().uid,
         generation=0,
         epoch=pipeline.checkpoint_epoch,
-        definition_hash=position_hash(pipeline),
+        definition_hash=position_hash(freeze(pipeline)),
     )
     given = {"level": Level.ROWS, "seconds": 60.0} | values
     return Request(definition=definition_of(pipeline), identity=identity, **given)
