@@ -2,17 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
 
 from psycopg import sql
 
+from runner.comparing.together import Running, finish
 from runner.connections import Session
 from runner.contained import contained, parsed_first
 from runner.source import CopyStream
 
-T = TypeVar("T")
 Fields = list[str | None]
 _EVERYTHING = 1_000_000_000
 
@@ -32,10 +30,22 @@ class Pair:
         self, on_source: sql.Composable, on_target: sql.Composable
     ) -> tuple[list[Fields], list[Fields]]:
         """All that two COPYs give; both servers work at the same time."""
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            other = pool.submit(lambda: list(copied(self.target, on_target)))
-            mine = list(copied(self.source, on_source))
-            return mine, other.result()
+        mine, theirs = self.begun(on_source, on_target)
+        return [fields_of(line) for line in mine], [fields_of(line) for line in theirs]
+
+    def begun(
+        self, on_source: sql.Composable, on_target: sql.Composable
+    ) -> tuple[Iterator[str], Iterator[str]]:
+        """The lines of two COPYs, once both servers have something to send.
+
+        What fails on one side is raised while the other still computes. Both sessions are of no
+        more use then.
+        """
+        asked = ((self.source, on_source), (self.target, on_target))
+        for session, statement in asked:
+            session.describe(statement)
+        finish([Running(session, statement) for session, statement in asked])
+        return _arriving(self.source), _arriving(self.target)
 
 
 @contextmanager
@@ -47,12 +57,22 @@ def snapshot(session: Session) -> Iterator[None]:
 
 def copied(session: Session, statement: sql.Composable) -> Iterator[Fields]:
     """The rows of a COPY … TO STDOUT in text format, field by field; None is NULL."""
+    return map(fields_of, lines(session, statement))
+
+
+def lines(session: Session, statement: sql.Composable) -> Iterator[str]:
+    """The rows of a COPY … TO STDOUT in text format as they come: equal rows are equal lines."""
     parsed_first(session, statement)
+    yield from _arriving(session)
+
+
+def _arriving(session: Session) -> Iterator[str]:
     stream = CopyStream(session, binary=False)
     while stream.wait_first():
         for piece in stream.pieces(_EVERYTHING):
-            for line in bytes(piece.data).decode().split("\n")[:-1]:
-                yield [_unescaped(field) for field in line.split("\t")]
+            yield from bytes(piece.data).decode().split("\n")[:-1]
+            # Rows that never keep us waiting must not keep us from looking up.
+            session.wait_for(read=True, seconds=0)
 
 
 def one_row(session: Session, statement: sql.Composable) -> Fields:
@@ -60,6 +80,13 @@ def one_row(session: Session, statement: sql.Composable) -> Fields:
     result = parsed_first(session, statement)
     values = (result.get_value(0, column) for column in range(result.nfields))
     return [None if value is None else value.decode() for value in values]
+
+
+def fields_of(line: str) -> Fields:
+    """The fields of a line; None is NULL."""
+    if "\\" not in line:
+        return [*line.split("\t")]
+    return [_unescaped(field) for field in line.split("\t")]
 
 
 def _unescaped(field: str) -> str | None:

@@ -1,19 +1,16 @@
 """One comparison from beginning to end: the page to read first."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from psycopg import sql
+
+from runner.comparing.answers import details, ranges_of
 from runner.comparing.asking import Fields, Pair, copied, one_row, snapshot
-from runner.comparing.search import (
-    Found,
-    details,
-    find_rows,
-    in_ranges,
-    ranges_of,
-    sum_up,
-)
-from runner.comparing.sides import Sides, match, same_words, sides
+from runner.comparing.search import Found, find_rows, in_ranges, sum_up
+from runner.comparing.sessions import signed_in
+from runner.comparing.sides import Sides, match, next_bounds, same_words, sides
 from runner.comparing.values import (
     Done,
     Kind,
@@ -23,9 +20,9 @@ from runner.comparing.values import (
     Request,
     no_progress,
 )
-from runner.connections import Tick, reading, writing
+from runner.connections import Tick
 from runner.statements import comparing
-from runner.watchdog import limited
+from runner.statements.comparing import Place
 
 #: So many ranges of keys are told apart in the answer.
 MOST_RANGES = 60
@@ -51,52 +48,52 @@ def compare(
 @contextmanager
 def opened(request: Request, tick: Tick) -> Iterator[tuple[Pair, Sides]]:
     """Sessions with both sides, each in a snapshot of its own, the target's taken first."""
-    definition = request.definition
-    with (
-        reading(definition.source, tick=tick) as source,
-        writing(definition.target, tick=tick) as target,
-        limited(source, request.seconds),
-        limited(target, request.seconds),
-    ):
-        pair = Pair(source, target)
-        milliseconds = [str(max(1, int(request.seconds * 1000)))]
-        for session in (source, target):
-            session.execute("SELECT set_config('statement_timeout', %s, false)", milliseconds)
-            session.execute("SELECT set_config('lock_timeout', %s, false)", milliseconds)
-        target.execute("SET default_transaction_read_only = on")
+    with signed_in(request.definition, seconds=request.seconds, tick=tick) as pair:
         same_words(pair)
         matched = match(request, pair)
         # What is in the target was in the source before: looked at in the other order, rows that
         # arrive meanwhile would seem to be extra.
-        with snapshot(target):
-            one_row(target, _SEE)
-            with snapshot(source):
-                yield pair, sides(request, matched, pair)
+        with snapshot(pair.target):
+            if matched.table is not None:
+                pair.target.run(comparing.keep(request.definition.target_table))
+            one_row(pair.target, comparing.SEE)
+            bounds = next_bounds(request, matched, pair)
+            with snapshot(pair.source):
+                yield pair, sides(request, matched, pair, bounds)
 
 
 def _counted(request: Request, found: Sides, pair: Pair) -> Report:
-    source = int(one_row(pair.source, comparing.total(found.source))[0] or 0)
-    target = 0
-    if found.table is not None:
-        target = int(one_row(pair.target, comparing.total(found.target))[0] or 0)
-    return _report(request, found, source, target, equal=source == target)
+    source, target = _ask(found, pair, comparing.total)
+    counts = [int(side[0][0] or 0) for side in (source, target)]
+    return _report(request, found, *counts, equal=source == target)
 
 
 def _as_a_whole(request: Request, found: Sides, pair: Pair) -> Report:
     """Without a key: how many rows, and whether they are the same ones, in whichever order."""
     report = _sums(request, found, pair)
+    if not report.equal and report.difference == 0 and any(request.tolerances.values()):
+        exact = tuple(form for form in found.source.columns if form.tolerance is None)
+        segments = sum_up(found.with_key(exact), pair, no_progress)
+        rows = find_rows(segments, pair, sample=0, progress=no_progress)
+        report = replace(report, equal=not any(rows.total(kind) for kind in Kind))
     return replace(report, notes=(*report.notes, _NO_KEY))
 
 
 def _sums(request: Request, found: Sides, pair: Pair) -> Report:
     """Both sides as a whole: the quickest way to see that nothing differs."""
-    target: list[Fields] = [["0", "0"]]
-    if found.table is None:
-        source = list(copied(pair.source, comparing.whole(found.source)))
-    else:
-        source, target = pair.both(comparing.whole(found.source), comparing.whole(found.target))
+    source, target = _ask(found, pair, comparing.whole)
     counts = [int(side[0][0] or 0) for side in (source, target)]
     return _report(request, found, *counts, equal=source == target)
+
+
+def _ask(
+    found: Sides, pair: Pair, statement: Callable[[Place], sql.Composed]
+) -> tuple[list[Fields], list[Fields]]:
+    """One row of each side; of a table that is not there zeros."""
+    if found.table is not None:
+        return pair.both(statement(found.source), statement(found.target))
+    source = list(copied(pair.source, statement(found.source)))
+    return source, [["0"] * len(row) for row in source]
 
 
 def _by_key(request: Request, found: Sides, pair: Pair, progress: Progress) -> Report:
@@ -140,7 +137,6 @@ def _report(request: Request, found: Sides, source: int, target: int, *, equal: 
     )
 
 
-_SEE = comparing.SEE
 _NO_TABLE = "The table {name} does not exist yet: run the pipeline, and it is created."
 _NO_KEY = (
     "Without key columns rows cannot be told apart, so both sides were compared as a whole. Name "

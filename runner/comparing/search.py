@@ -2,25 +2,25 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import groupby
 
 from psycopg import sql
 
-from runner.comparing.asking import Fields, Pair, copied, one_row
+from runner.comparing.asking import Fields, Pair, copied, fields_of, lines, one_row
+from runner.comparing.borders import borders_of
 from runner.comparing.forms import Form
 from runner.comparing.sides import Sides
-from runner.comparing.values import Change, Difference, Done, Kind, Progress, Range
+from runner.comparing.values import Done, Kind, Progress
 from runner.statements import comparing
 from runner.statements.comparing import Place, Ranges
 
 #: About so many rows of a table go into one segment.
 _ROWS_IN_SEGMENT = 250
 _MOST_SEGMENTS = 4096
-#: PostgreSQL goes through borders of varying width one after the other.
-_MOST_VARYING_BORDERS = 64
-#: So many pages are sampled for borders.
-_SAMPLED_PAGES = 300
+#: Of each side no more rows than about these are held, unless they have the same key.
+_MOST_HELD = 5000
 #: With more conditions than this no index is asked.
 _MOST_SPANS = 128
 
@@ -72,20 +72,11 @@ def in_ranges(sides: Sides, pair: Pair) -> Sides:
     bounds: tuple[str, ...] = ()
     wanted = max(1, min(_MOST_SEGMENTS, pages * 100 // _ROWS_IN_SEGMENT))
     if first is not None and wanted > 1:
-        bounds = _borders(sides, pair, first, pages, wanted)
+        bounds = borders_of(sides, pair, first, pages=pages, wanted=wanted)
     parts = 1
     while (len(bounds) + 1) * 2 * parts <= wanted and not _is_unique(sides, bounds):
         parts *= 2
     return sides.with_ranges(Ranges(first=first, bounds=bounds, parts=parts))
-
-
-def _borders(sides: Sides, pair: Pair, first: Form, pages: int, wanted: int) -> tuple[str, ...]:
-    percent = min(100.0, 100.0 * _SAMPLED_PAGES / max(pages, 1))
-    statement = comparing.sampled(sides.target.rows, first, percent)
-    values = [fields[0] or "" for fields in copied(pair.target, statement)]
-    most = wanted if first.width else min(wanted, _MOST_VARYING_BORDERS)
-    step = max(1, len(values) // most)
-    return tuple(dict.fromkeys(values[step // 2 :: step]))
 
 
 def _is_unique(sides: Sides, bounds: Sequence[str]) -> bool:
@@ -140,28 +131,43 @@ def find_rows(segments: Segments, pair: Pair, *, sample: int, progress: Progress
 
 def _side_by_side(
     segments: Segments, pair: Pair, wanted: Sequence[int]
-) -> Iterator[tuple[int, list[Fields], list[Fields]]]:
-    """Segment after segment, the rows of both sides. Both servers have begun before a row is
-    read, and only one segment is held at a time."""
-    sides = segments.sides
-    source = _grouped(pair, sides.source, wanted)
-    target = _grouped(pair, sides.target, wanted) if sides.table is not None else iter(())
+) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Segment after segment, the rows of both sides as lines. Both servers compute at once, and
+    only one segment (or a piece of it) is held at a time."""
+    sides, pieces = segments.sides, _pieces(segments, wanted)
+    asked = [
+        comparing.rows_of(place, wanted, _spans(place, wanted), pieces=pieces)
+        for place in (sides.source, sides.target)
+    ]
+    if sides.table is None:
+        source, target = _grouped(lines(pair.source, asked[0])), _grouped(iter(()))
+    else:
+        source, target = map(_grouped, pair.begun(*asked))
     left, right = next(source, None), next(target, None)
     while left or right:
         number = min(group[0] for group in (left, right) if group)
         on_source = left[1] if left and left[0] == number else []
         on_target = right[1] if right and right[0] == number else []
-        yield number, on_source, on_target
+        yield number // pieces, on_source, on_target
         left = next(source, None) if left and left[0] == number else left
         right = next(target, None) if right and right[0] == number else right
 
 
-def _grouped(pair: Pair, place: Place, wanted: Sequence[int]) -> Iterator[tuple[int, list[Fields]]]:
-    rows = copied(
-        pair.side(source=place.source), comparing.rows_of(place, wanted, _spans(place, wanted))
-    )
-    for number, group in groupby(rows, key=lambda fields: fields[0]):
-        yield int(number or 0), [fields[1:] for fields in group]
+def _grouped(rows: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    for number, group in groupby(rows, key=lambda line: line[: line.index("\t")]):
+        yield int(number), list(group)
+
+
+def _pieces(segments: Segments, wanted: Sequence[int]) -> int:
+    """Into how many pieces these segments are cut, since the target's borders say nothing of rows
+    that only the source has."""
+    none = Sum()
+    sides = (segments.source, segments.target)
+    largest = max((side.get(n, none).rows for side in sides for n in wanted), default=0)
+    pieces = 1
+    while pieces * _MOST_HELD < largest:
+        pieces *= 2
+    return pieces
 
 
 def _spans(place: Place, wanted: Sequence[int]) -> list[sql.Composable]:
@@ -189,18 +195,27 @@ def borders(ranges: Ranges, first: int, last: int) -> tuple[str | None, str | No
 
 
 def _compare(
-    on_source: list[Fields], on_target: list[Fields], near: Sequence[Form]
+    on_source: list[str], on_target: list[str], near: Sequence[Form]
 ) -> Iterator[tuple[Kind, tuple[str | None, ...], int]]:
     """What is wrong with the rows of one segment, key by key, and with how many of a key."""
+    if not near:
+        on_source, on_target = _unlike(on_source, on_target)
     left, right = _by_key(on_source, len(near)), _by_key(on_target, len(near))
     for key in left.keys() | right.keys():
         for kind, times in _kinds(left.get(key, []), right.get(key, []), near):
             yield kind, key, times
 
 
-def _by_key(rows: list[Fields], near: int) -> dict[tuple[str | None, ...], list[Fields]]:
+def _unlike(on_source: list[str], on_target: list[str]) -> tuple[list[str], list[str]]:
+    """Without the rows that are on both sides, which are nearly all."""
+    left, right = Counter(on_source), Counter(on_target)
+    return list((left - right).elements()), list((right - left).elements())
+
+
+def _by_key(rows: list[str], near: int) -> dict[tuple[str | None, ...], list[Fields]]:
     found: dict[tuple[str | None, ...], list[Fields]] = {}
-    for fields in rows:
+    for line in rows:
+        fields = fields_of(line)[1:]
         found.setdefault(tuple(fields[1 + near :]), []).append(fields[: 1 + near])
     return found
 
@@ -209,21 +224,33 @@ def _kinds(
     left: list[Fields], right: list[Fields], near: Sequence[Form]
 ) -> Iterator[tuple[Kind, int]]:
     """What is wrong with the rows of one key. A key may be there several times."""
-    rest = list(right)
-    unlike = 0
-    for row in left:
-        match = next((other for other in rest if _is_equal(row, other, near)), None)
-        if match is None:
-            unlike += 1
-        else:
-            rest.remove(match)
-    different = min(unlike, len(rest))
+    mine, theirs = unmatched(left, right, near)
+    different = min(len(mine), len(theirs))
     if different:
         yield Kind.DIFFERENT, different
-    if unlike > different:
-        yield Kind.MISSING, unlike - different
-    if len(rest) > different:
-        yield Kind.EXTRA, len(rest) - different
+    if len(mine) > different:
+        yield Kind.MISSING, len(mine) - different
+    if len(theirs) > different:
+        yield Kind.EXTRA, len(theirs) - different
+
+
+def unmatched(
+    left: list[Fields], right: list[Fields], near: Sequence[Form]
+) -> tuple[list[Fields], list[Fields]]:
+    """Rows without an equal one on the other side: of each its hash, then its near values."""
+    on_left, on_right = Counter(map(tuple, left)), Counter(map(tuple, right))
+    mine = [list(row) for row in (on_left - on_right).elements()]
+    theirs = [list(row) for row in (on_right - on_left).elements()]
+    if not near or not mine or not theirs:
+        return mine, theirs
+    alone = []
+    for row in mine:
+        match = next((i for i, other in enumerate(theirs) if _is_equal(row, other, near)), None)
+        if match is None:
+            alone.append(row)
+        else:
+            del theirs[match]
+    return alone, theirs
 
 
 def _is_equal(row: Fields, other: Fields, near: Sequence[Form]) -> bool:
@@ -242,93 +269,11 @@ def is_near(mine: str | None, theirs: str | None, tolerance: float | None) -> bo
         return True
     if mine is None or theirs is None or tolerance is None:
         return False
-    return abs(float(mine) - float(theirs)) <= tolerance
-
-
-def details(sides: Sides, pair: Pair, found: Found) -> tuple[Difference, ...]:
-    """The rows of the sample with their values."""
-    place = sides.source
-    wanted = [key for keys in found.sample.values() for key in keys]
-    if not wanted:
-        return ()
-    source = _values(pair, place, wanted)
-    target = _values(pair, sides.target, wanted) if sides.table is not None else {}
-    return tuple(
-        Difference(
-            kind=kind, key=key, changes=_changes(place.columns, source.get(key), target.get(key))
-        )
-        for kind, keys in found.sample.items()
-        for key in sorted(keys, key=lambda texts: [text or "" for text in texts])
-    )
-
-
-def _values(
-    pair: Pair, place: Place, keys: list[tuple[str | None, ...]]
-) -> dict[tuple[str | None, ...], Fields]:
-    rows = copied(pair.side(source=place.source), comparing.values_of(place, keys))
-    width = len(place.key)
-    return {tuple(fields[:width]): fields[width:] for fields in rows}
-
-
-def _changes(
-    columns: Sequence[Form], source: Fields | None, target: Fields | None
-) -> tuple[Change, ...]:
-    if source is None or target is None:
-        given = source or target or [None] * len(columns)
-        return tuple(
-            Change(
-                column=form.name,
-                source=value if source is not None else None,
-                target=value if target is not None else None,
-            )
-            for form, value in zip(columns, given, strict=True)
-        )
-    return tuple(
-        Change(column=form.name, source=mine, target=theirs)
-        for form, mine, theirs in zip(columns, source, target, strict=True)
-        if not is_near(mine, theirs, form.tolerance)
-    )
-
-
-def ranges_of(segments: Segments, found: Found | None, *, most: int) -> tuple[Range, ...]:
-    """Both sides by range of keys, neighbours put together until there are at most `most`."""
-    ranges = segments.sides.source.ranges
-    count = len(ranges.bounds) + 1
-    step = -(-count // most)
-    differing = {number // ranges.parts for number in segments.differing}
-    return tuple(
-        _range(segments, found, differing, first, min(first + step, count) - 1)
-        for first in range(0, count, step)
-    )
-
-
-def _range(
-    segments: Segments, found: Found | None, differing: set[int], first: int, last: int
-) -> Range:
-    ranges = segments.sides.source.ranges
-    low, high = borders(ranges, first, last)
-    numbers = range(first, last + 1)
-    inside = [n * ranges.parts + part for n in numbers for part in range(ranges.parts)]
-    none = Sum()
-    empty = Range(
-        low=low,
-        high=high,
-        source=sum(segments.source.get(n, none).rows for n in inside),
-        target=sum(segments.target.get(n, none).rows for n in inside),
-        differs=not differing.isdisjoint(numbers),
-    )
-    if found is None:
-        return empty
-    counted: Counter[Kind] = Counter()
-    for number in numbers:
-        counted.update(found.by_range.get(number, Counter()))
-    return replace(
-        empty,
-        missing=counted[Kind.MISSING],
-        extra=counted[Kind.EXTRA],
-        different=counted[Kind.DIFFERENT],
-        differs=counted.total() > 0,
-    )
+    try:
+        # As people read them: 1.1 is no further than 0.1 from 1.0.
+        return abs(Fraction(mine) - Fraction(theirs)) <= Fraction(repr(tolerance))
+    except ValueError:  # NaN, and what is infinite
+        return False
 
 
 def keys_of(

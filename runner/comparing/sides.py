@@ -1,25 +1,31 @@
 """Both sides of a comparison as places to ask: which rows, which columns, hashed how."""
 
 import json
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import psycopg
 from psycopg import sql
 
 from runner.comparing.asking import Pair, copied, one_row
 from runner.comparing.forms import Form, Hashing, forms_of, takes_tolerance
 from runner.comparing.values import Request
+from runner.connections import Session
 from runner.plan import Column, Mode, Nulls, Position
 from runner.preflight.match import check_keys
 from runner.preflight.promise import bounds_for, promise_for
 from runner.preflight.query import describe_query, stripped
 from runner.preflight.table import Table, find_table
 from runner.preflight.values import Rejected
-from runner.statements import checkpoint, comparing
+from runner.statements import checkpoint, checkpointed, comparing
 from runner.statements.comparing import Place, Ranges
+from runner.statements.hashes import PROBES
+from runner.statements.source import Bounds
 
-#: More rows than this are not left out one by one.
-MOST_WAITING = 10_000
+#: More rows than this are not left out one by one: their keys are held here, and sent.
+MOST_WAITING = 50_000
 _OLDEST_WITH_RECORD = 140000
 
 
@@ -37,6 +43,12 @@ class Sides:
     def key(self) -> tuple[Form, ...]:
         """What tells rows apart; empty where nothing does."""
         return self.source.key
+
+    def with_key(self, key: tuple[Form, ...]) -> "Sides":
+        """The same, rows told apart by other columns."""
+        return replace(
+            self, source=replace(self.source, key=key), target=replace(self.target, key=key)
+        )
 
     def with_ranges(self, ranges: Ranges) -> "Sides":
         """The same, cut into segments."""
@@ -69,7 +81,9 @@ def match(request: Request, pair: Pair) -> Matched:
     names = check_keys(definition, columns, table)
     targets = columns if table is None else _targets(request, columns, table)
     _check_tolerances(request, targets)
-    forms = forms_of(columns, targets, dict(request.tolerances))
+    _check_deleted(request, table)
+    one_encoding = _have_one_encoding(pair)
+    forms = forms_of(columns, targets, dict(request.tolerances), one_encoding=one_encoding)
     by_name = {form.name: form for form in forms}
     order: tuple[Column, ...] = ()
     if definition.mode is Mode.INCREMENTAL:
@@ -82,13 +96,16 @@ def match(request: Request, pair: Pair) -> Matched:
         columns=columns,
         key=tuple(by_name[name] for name in names),
         forms=forms,
-        hashing=_hashing(pair),
+        hashing=_hashing(pair) if one_encoding else Hashing.MD5,
         order=order,
     )
 
 
-def sides(request: Request, matched: Matched, pair: Pair) -> Sides:
-    """The rows of both sides that should be equal, over sessions that are in their snapshots."""
+def sides(request: Request, matched: Matched, pair: Pair, bounds: Bounds | None) -> Sides:
+    """The rows of both sides that should be equal, over sessions that are in their snapshots.
+
+    `bounds` are those of the next run, None where it reads everything.
+    """
     source = Place(
         source=True,
         rows=comparing.source_rows(matched.query),
@@ -102,28 +119,35 @@ def sides(request: Request, matched: Matched, pair: Pair) -> Sides:
     if request.deleted and matched.table is not None:
         target = replace(target, conditions=(comparing.not_deleted(request.deleted),))
     found = Sides(source=source, target=target, table=matched.table)
+    return found if bounds is None else _up_to(request, matched, pair, found, bounds)
+
+
+def next_bounds(request: Request, matched: Matched, pair: Pair) -> Bounds | None:
+    """What the next run will read, by the checkpoint that the target's snapshot has.
+
+    None where it reads everything. The source is not in its snapshot yet: a margin that reaches
+    too far is an error there.
+    """
     position = _position(request, matched, pair)
-    return found if position is None else _up_to(request, matched, pair, found, position)
+    if position is None:
+        return None
+    first = matched.order[0]
+    promise = promise_for(pair.source, first, request.definition.late_margin)
+    bounds = bounds_for(pair.source, replace(promise, horizon=False), first, position)
+    return None if bounds.reads_again and bounds.lower is None else replace(bounds, xid=False)
 
 
-def _up_to(
-    request: Request, matched: Matched, pair: Pair, found: Sides, position: Position
-) -> Sides:
+def _up_to(request: Request, matched: Matched, pair: Pair, found: Sides, bounds: Bounds) -> Sides:
     """Without the rows that the next run will load, on either side."""
     order = matched.order
-    promise = promise_for(pair.source, order[0], request.definition.late_margin)
-    bounds = bounds_for(pair.source, replace(promise, horizon=False), order[0], position)
-    if bounds.reads_again and bounds.lower is None:
-        return found
-    waits = replace(bounds, upper=None, xid=False)
-    statement = comparing.waiting_keys(
-        matched.query, order, matched.key, waits, most=MOST_WAITING + 1
+    statement = checkpointed.waiting_keys(
+        matched.query, order, matched.key, bounds, most=MOST_WAITING + 1
     )
     keys = list(copied(pair.source, statement))
     if len(keys) > MOST_WAITING:
         return replace(found, waiting=len(keys), notes=(_BEHIND.format(most=MOST_WAITING),))
     include = request.definition.null_policy is Nulls.INCLUDE
-    read = comparing.up_to(order, waits, with_placeless=include)
+    read = checkpointed.up_to(order, bounds, with_placeless=include)
     source = replace(found.source, conditions=(*found.source.conditions, read))
     target = found.target
     if keys:
@@ -140,7 +164,7 @@ def _position(request: Request, matched: Matched, pair: Pair) -> Position | None
     me = request.identity
     if one_row(pair.target, checkpoint.exists(me.state_schema))[0] is None:
         return None
-    rows = list(copied(pair.target, comparing.position(me)))
+    rows = list(copied(pair.target, checkpointed.position(me)))
     if not rows or rows[0][0] is None:
         return None
     cursor, cursor_type, key = rows[0]
@@ -169,37 +193,58 @@ def _targets(request: Request, columns: Sequence[Column], table: Table) -> tuple
 
 def _check_tolerances(request: Request, targets: Sequence[Column]) -> None:
     able = {column.name for column in targets if takes_tolerance(column)}
-    wrong = [name for name in request.tolerances if name not in able]
-    if wrong:
+    sentences = []
+    if wrong := [name for name in request.tolerances if name not in able]:
         listed = ", ".join(f"“{name}”" for name in wrong)
-        raise Rejected(
-            {
-                "tolerances": [
-                    f"Only columns of the query with a fraction (real, double precision, numeric) "
-                    f"take a tolerance: not {listed}."
-                ]
-            }
+        sentences.append(
+            "Only columns of the query with a fraction (real, double precision, numeric) take a "
+            f"tolerance: not {listed}."
         )
+    sentences += [
+        f"The tolerance of “{name}” must be a number that is not negative."
+        for name, tolerance in request.tolerances.items()
+        if not (math.isfinite(tolerance) and tolerance >= 0)
+    ]
+    if sentences:
+        raise Rejected({"tolerances": sentences})
+
+
+def _check_deleted(request: Request, table: Table | None) -> None:
+    if request.deleted and table is not None and table.column(request.deleted) is None:
+        name = request.definition.target_table
+        sentence = (
+            f"The table {name} has no column “{request.deleted}”, which marks rows as deleted."
+        )
+        raise Rejected({"target_table": [sentence]})
+
+
+def _have_one_encoding(pair: Pair) -> bool:
+    return _shown(pair.source, "server_encoding") == _shown(pair.target, "server_encoding")
+
+
+def _shown(session: Session, setting: str) -> str:
+    return one_row(session, sql.SQL("SHOW {}").format(sql.Identifier(setting)))[0] or ""
 
 
 def _hashing(pair: Pair) -> Hashing:
     """The fastest way in which both servers make the same number of the same row."""
     sessions = (pair.source, pair.target)
-    if len({one_row(s, sql.SQL("SHOW server_encoding"))[0] for s in sessions}) == 1:
-        for hashing, probe in comparing.PROBES.items():
-            if hashing is Hashing.RECORD and any(
-                session.info.server_version < _OLDEST_WITH_RECORD for session in sessions
-            ):
-                continue
-            if len({tuple(one_row(session, probe)) for session in sessions}) == 1:
-                return hashing
+    for hashing, probe in PROBES.items():
+        if hashing is Hashing.RECORD and any(
+            session.info.server_version < _OLDEST_WITH_RECORD for session in sessions
+        ):
+            continue
+        if len({tuple(one_row(session, probe)) for session in sessions}) == 1:
+            return hashing
     return Hashing.MD5
 
 
 def same_words(pair: Pair) -> None:
     """Values whose text depends on the time zone get the same text on both sides."""
-    zone = one_row(pair.source, sql.SQL("SHOW TimeZone"))[0]
-    pair.target.execute("SELECT set_config('TimeZone', %s, false)", [zone])
+    zone = _shown(pair.source, "TimeZone")
+    # A zone that the target does not know is an error; its own is as good as another then.
+    with suppress(psycopg.errors.InvalidParameterValue):
+        pair.target.execute("SELECT set_config('TimeZone', %s, false)", [zone])
 
 
 _BEHIND = (

@@ -7,14 +7,15 @@ from psycopg import sql
 
 from pipelines.names import TableName
 from runner.comparing.forms import Form, Hashing
-from runner.plan import Column, Identity
-from runner.statements.parts import conjunction, names, subquery, table, typed
-from runner.statements.source import Bounds, placeless, select_after
+from runner.statements.hashes import HASHES
+from runner.statements.parts import conjunction, subquery, table, typed
 
 _WHOLE = {"bigint", "integer", "smallint", "oid"}
 _EXACT = 2**53
-#: Longer values are cut for people, and told apart by a digest.
+#: Longer values are cut for people.
 SHOWN_CHARACTERS = 300
+#: With more keys than this an index would be asked too often.
+_MOST_COMPARED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class Place:
     def row_hash(self, forms: Sequence[Form]) -> sql.Composable:
         """A bigint that is equal for equal values of these columns."""
         values = sql.SQL(", ").join(f.hashed(self.hashing, source=self.source) for f in forms)
-        return _HASHES[self.hashing].format(sql.SQL("ROW({})").format(values))
+        return HASHES[self.hashing].format(sql.SQL("ROW({})").format(values))
 
     @property
     def segment(self) -> sql.Composable:
@@ -78,28 +79,6 @@ class Place:
         )
 
 
-_HASHES = {
-    Hashing.RECORD: sql.SQL("pg_catalog.hash_record_extended({}, 0)"),
-    Hashing.TEXT: sql.SQL('pg_catalog.hashtextextended({}::text COLLATE "C", 0)'),
-    Hashing.MD5: sql.SQL(
-        "('x' || left(md5(pg_catalog.convert_to({}::text, 'UTF8')), 16))::bit(64)::bigint"
-    ),
-}
-
-#: What servers that hash alike answer alike.
-PROBES = {
-    Hashing.RECORD: sql.SQL(
-        "SELECT pg_catalog.hash_record_extended(ROW(1::bigint, 'a\u00e9'::text COLLATE \"C\","
-        " 1.5::numeric, 0.1::float8, true, NULL::text,"
-        " timestamptz '2026-01-01 00:00:00+00', date '2026-01-01',"
-        " '00000000-0000-0000-0000-000000000001'::uuid, '{\"a\": 1}'::jsonb), 0)"
-    ),
-    Hashing.TEXT: sql.SQL(
-        "SELECT pg_catalog.hashtextextended(ROW(1, 'a\u00e9', NULL)::text COLLATE \"C\", 0)"
-    ),
-}
-
-
 def source_rows(query: str) -> sql.Composable:
     """What a side's `rows` are on the source."""
     return subquery(query)
@@ -112,7 +91,9 @@ def target_rows(name: TableName) -> sql.Composable:
 
 def total(place: Place) -> sql.Composed:
     """How many rows there are."""
-    return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(place.rows, place.where())
+    return sql.SQL("COPY (SELECT count(*) FROM {} WHERE {}) TO STDOUT").format(
+        place.rows, place.where()
+    )
 
 
 def whole(place: Place) -> sql.Composed:
@@ -126,18 +107,23 @@ def segments(place: Place) -> sql.Composed:
     """For each segment: its number, how many rows it has, the sum of their hashes.
 
     Of a UNION the planner cannot tell how many values there are, so it does not take each key for
-    a group of its own, which it would not let several processes count.
+    a group of its own, which it would not let several processes count. It leaves out a part that
+    is never true only where that is of a table.
     """
     return sql.SQL(
         "COPY (SELECT s, count(*), sum(h) FROM (SELECT {} AS s, {} AS h FROM {} WHERE {}"
-        " UNION ALL SELECT 0, 0::bigint WHERE false) AS r GROUP BY s) TO STDOUT"
+        " UNION ALL SELECT 0, 0::bigint FROM pg_catalog.pg_class WHERE false) AS r"
+        " GROUP BY s) TO STDOUT"
     ).format(place.segment, place.row_hash(place.columns), place.rows, place.where())
 
 
-def rows_of(place: Place, wanted: Sequence[int], spans: Sequence[sql.Composable]) -> sql.Composed:
+def rows_of(
+    place: Place, wanted: Sequence[int], spans: Sequence[sql.Composable], *, pieces: int = 1
+) -> sql.Composed:
     """The rows of these segments in their order: number, hash, near values, then the key.
 
     `spans` are conditions on the key that an index can answer, one of which holds for each row.
+    Each segment is cut into `pieces` (a power of two), numbered through.
     """
     exact = [form for form in place.columns if form.tolerance is None]
     near = [form for form in place.columns if form.tolerance is not None]
@@ -148,9 +134,9 @@ def rows_of(place: Place, wanted: Sequence[int], spans: Sequence[sql.Composable]
     where = place.where(sql.SQL("({})").format(sql.SQL(" OR ").join(spans))) if spans else None
     return sql.SQL(
         "COPY (SELECT * FROM (SELECT {} AS s, {} AS h, {} FROM {} WHERE {} OFFSET 0) AS r"
-        " WHERE s = ANY({}) ORDER BY s) TO STDOUT"
+        " WHERE s / {} = ANY({}) ORDER BY s) TO STDOUT"
     ).format(
-        place.segment,
+        _piece(place, pieces),
         place.row_hash(exact) if exact else sql.SQL("0"),
         sql.SQL(", ").join(
             sql.SQL("{} AS {}").format(column, sql.Identifier(f"c{i}"))
@@ -158,7 +144,17 @@ def rows_of(place: Place, wanted: Sequence[int], spans: Sequence[sql.Composable]
         ),
         place.rows,
         where or place.where(),
+        sql.Literal(pieces),
         array_of([str(number) for number in wanted], "bigint"),
+    )
+
+
+def _piece(place: Place, pieces: int) -> sql.Composable:
+    if pieces == 1:
+        return place.segment
+    # The hash's lowest bits say which segment.
+    return sql.SQL("({}::bigint * {} + (({} >> 32) & {}))").format(
+        place.segment, sql.Literal(pieces), place.row_hash(place.key), sql.Literal(pieces - 1)
     )
 
 
@@ -179,62 +175,90 @@ def span(place: Place, low: str | None, high: str | None) -> sql.Composable:
 
 
 def values_of(place: Place, keys: Sequence[Sequence[str | None]]) -> sql.Composed:
-    """For each row with one of these keys: the key, then each column as people read it."""
+    """For each row with one of these keys: the key, then of each column what people read and what
+    is compared: a hash, or the value where values may be near."""
+    columns = (
+        sql.SQL("{}, {}").format(
+            _for_people(form, source=place.source),
+            place.row_hash([form]) if form.tolerance is None else form.on(source=place.source),
+        )
+        for form in place.columns
+    )
     return sql.SQL("COPY (SELECT {}, {} FROM {} WHERE {}) TO STDOUT").format(
         sql.SQL(", ").join(form.text(source=place.source) for form in place.key),
-        sql.SQL(", ").join(_for_people(form, source=place.source) for form in place.columns),
+        sql.SQL(", ").join(columns),
         place.rows,
         place.where(among(place.key, keys, source=place.source)),
     )
 
 
 def _for_people(form: Form, *, source: bool) -> sql.Composable:
-    text = form.text(source=source)
     return sql.SQL(
-        "CASE WHEN length({t}) <= {n} THEN {t} ELSE left({t}, {n}) || '… ' || md5({t}) END"
-    ).format(t=text, n=sql.Literal(SHOWN_CHARACTERS))
+        "CASE WHEN pg_catalog.length({t}) <= {n} THEN {t} ELSE pg_catalog.left({t}, {n})"
+        " || '... (' || pg_catalog.length({t}) || ')' END"
+    ).format(t=form.shown(source=source), n=sql.Literal(SHOWN_CHARACTERS))
 
 
 def among(
     key: Sequence[Form], keys: Sequence[Sequence[str | None]], *, source: bool
 ) -> sql.Composable:
     """The key is one of these (texts). A NULL in a key is equal to a NULL."""
-    if len(key) == 1 and all(values[0] is not None for values in keys):
-        texts = [str(values[0]) for values in keys]
-        return sql.SQL("{} = ANY({})").format(
-            key[0].on(source=source), array_of(texts, key[0].type_name)
+    whole = [values for values in keys if None not in values]
+    parts = [_with_null(key, values, source=source) for values in keys if None in values]
+    if len(whole) > _MOST_COMPARED or (whole and len(key) > 1):
+        # As a subquery, which is hashed once: however many keys there are, each row is looked
+        # up, not compared with each of them.
+        parts.append(
+            sql.SQL("({}) IN (SELECT * FROM pg_catalog.unnest({}))").format(
+                sql.SQL(", ").join(form.on(source=source) for form in key),
+                sql.SQL(", ").join(_arrays(key, whole)),
+            )
         )
-    listed = sql.SQL(", ").join(_listed(key, values) for values in keys)
-    aliases = [sql.Identifier("k", f"k{i}") for i in range(len(key))]
-    equal = sql.SQL(" AND ").join(
-        sql.SQL("{} IS NOT DISTINCT FROM {}").format(form.on(source=source), alias)
-        for form, alias in zip(key, aliases, strict=True)
-    )
-    return sql.SQL("EXISTS (SELECT FROM (VALUES {}) AS k ({}) WHERE {})").format(
-        listed, names(f"k{i}" for i in range(len(key))), equal
-    )
+    elif whole:
+        (array,) = _arrays(key, whole)
+        parts.append(sql.SQL("{} = ANY({})").format(key[0].on(source=source), array))
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(parts)) if parts else sql.SQL("false")
 
 
-def _listed(key: Sequence[Form], values: Sequence[str | None]) -> sql.Composed:
-    return sql.SQL("({})").format(
-        sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(form.type_name))
-            for form, value in zip(key, values, strict=True)
+def _arrays(key: Sequence[Form], keys: Sequence[Sequence[str | None]]) -> Sequence[sql.Composable]:
+    columns = zip(*keys, strict=True)
+    return [
+        array_of([text or "" for text in texts], form.type_name)
+        for form, texts in zip(key, columns, strict=True)
+    ]
+
+
+def _with_null(
+    key: Sequence[Form], values: Sequence[str | None], *, source: bool
+) -> sql.Composable:
+    equal = (
+        sql.SQL("{} IS NOT DISTINCT FROM {}::{}").format(
+            form.on(source=source), sql.Literal(value), sql.SQL(form.type_name)
         )
+        for form, value in zip(key, values, strict=True)
     )
+    return sql.SQL("({})").format(sql.SQL(" AND ").join(equal))
 
 
 def array_of(texts: Sequence[str], type_name: str) -> sql.Composed:
-    """A constant array."""
-    return sql.SQL("{}::{}[]").format(sql.Literal(list(texts)), sql.SQL(type_name))
+    """A constant array. Its text is made here, because adapting a list takes thrice as long."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    listed = ",".join(f'"{text}"' for text in quoted)
+    return sql.SQL("{}::{}[]").format(sql.Literal(f"{{{listed}}}"), sql.SQL(type_name))
 
 
-def sampled(rows: sql.Composable, form: Form, percent: float) -> sql.Composed:
-    """Values of a column in the order of the ranges, from some pages of the table."""
+def quantiles(rows: sql.Composable, form: Form, *, percent: float, count: int) -> sql.Composed:
+    """Values of a column that cut some pages of the table into `count` parts and two halves of
+    one at the ends, in order."""
     return sql.SQL(
-        "COPY (SELECT ({v})::text FROM {rows} TABLESAMPLE SYSTEM ({p}) REPEATABLE (1)"
-        " WHERE {v} IS NOT NULL ORDER BY {v}) TO STDOUT"
-    ).format(v=form.target, rows=rows, p=sql.Literal(percent))
+        "COPY (SELECT unnest(percentile_disc({fractions}) WITHIN GROUP (ORDER BY {v}))::text"
+        " FROM {rows} TABLESAMPLE SYSTEM ({p}) REPEATABLE (1) WHERE {v} IS NOT NULL) TO STDOUT"
+    ).format(
+        v=form.target,
+        rows=rows,
+        p=sql.Literal(percent),
+        fractions=array_of([str((part + 0.5) / count) for part in range(count)], "float8"),
+    )
 
 
 def pages(oid: int) -> sql.Composed:
@@ -251,56 +275,13 @@ def not_deleted(column: str) -> sql.Composable:
     return sql.SQL("({0} IS NULL OR {0}::text = 'false')").format(sql.Identifier("q", column))
 
 
-def position(identity: Identity) -> sql.Composed:
-    """Cursor, its type, and the key as a JSON array; no row where the position is not of this
-    definition."""
-    return sql.SQL(
-        "COPY (SELECT cursor_text, cursor_type, to_json(key_text) FROM {table}"
-        " WHERE pipeline_uid = {uid} AND part = 0 AND installation_uid = {installation}"
-        " AND epoch = {epoch} AND definition_hash = {hash}) TO STDOUT"
-    ).format(
-        table=sql.Identifier(identity.state_schema, "checkpoint"),
-        uid=sql.Literal(str(identity.pipeline)),
-        installation=sql.Literal(str(identity.installation)),
-        epoch=identity.epoch,
-        hash=sql.Literal(identity.definition_hash),
-    )
-
-
-def up_to(order: Sequence[Column], bounds: Bounds, *, with_placeless: bool) -> sql.Composable:
-    """Rows of the source that an incremental load has read, the next one reading `bounds`."""
-    first = order[0]
-    if bounds.lower is not None:
-        read: sql.Composable = sql.SQL("{} < {}").format(
-            sql.Identifier("q", first.name), typed(bounds.lower, first.type_name)
-        )
-    else:
-        read = sql.SQL("({}) <= ({})").format(
-            names((c.name for c in order), "q"), _position_values(order, bounds)
-        )
-    if not with_placeless:
-        return sql.SQL("({} AND NOT ({}))").format(read, placeless(first))
-    return sql.SQL("({} OR {})").format(read, placeless(first))
-
-
-def _position_values(order: Sequence[Column], bounds: Bounds) -> sql.Composable:
-    position = bounds.position
-    texts = (position.cursor, *position.key) if position else ()
-    return sql.SQL(", ").join(
-        typed(text, column.type_name) for text, column in zip(texts, order, strict=True)
-    )
-
-
-def waiting_keys(
-    query: str, order: Sequence[Column], key: Sequence[Form], bounds: Bounds, *, most: int
-) -> sql.Composed:
-    """The keys of rows that the next incremental run would read, `most` at most."""
-    return sql.SQL("COPY (SELECT {} FROM ({}) AS q LIMIT {}) TO STDOUT").format(
-        sql.SQL(", ").join(form.text(source=True) for form in key),
-        select_after(query, order, order, bounds=bounds),
-        sql.Literal(most),
-    )
-
-
 #: The first statement of a transaction takes its snapshot.
 SEE = sql.SQL("SELECT 1")
+
+
+def keep(name: TableName) -> sql.Composed:
+    """Nobody can put another table in this one's place, in which an older snapshot sees nothing.
+
+    Before the snapshot is taken, which LOCK does not do.
+    """
+    return sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(table(name))
