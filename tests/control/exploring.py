@@ -5,8 +5,8 @@ import re
 import socket
 from base64 import b64encode
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -16,17 +16,22 @@ from uuid import UUID
 
 import psycopg
 import schemathesis
-from django.core.wsgi import get_wsgi_application
 from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
 from django.db.models.functions import Now
+from hypothesis import core
 from hypothesis import strategies as st
+from hypothesis.internal.conjecture import engine
+from hypothesis.strategies._internal import collections
 from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
+from schemathesis.generation.hypothesis import setup
 from schemathesis.specs.openapi import checks as openapi
 
 from pipelines import accounts
+from pipelines.limits import LIMITS
 from pipelines.models import Connection
 from tests.control.asking import description
 from tests.factories import (
@@ -50,7 +55,9 @@ NOT_OURS = {
 #: Signing in is in the table of rights. Our own check of 5xx tells ours from other servers'.
 _NOT_ASKED = [openapi.positive_data_acceptance, openapi.ignored_auth, not_a_server_error]
 
-_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+#: A checkpoint that has been deleted is still there to be asked for, with nothing in it.
+_STATE_STAYS = [openapi.use_after_free]
+
 _QUERIES = st.sampled_from(
     [
         "SELECT id, title, modified FROM film",
@@ -179,7 +186,11 @@ def _person(world: World, role: str) -> None:
 @cache
 def schema() -> Any:
     """Our description, with links between what makes a thing and what can be done with it."""
-    raw = json.loads(json.dumps(description()))
+    return schema_of(json.loads(json.dumps(description())))
+
+
+def schema_of(raw: dict[str, Any]) -> Any:
+    """The same of another description of our operations, which is changed."""
     for source, status, parameter, expression, targets in _LINKS:
         answers = _operation(raw, source)["responses"][status]
         answers.setdefault("links", {}).update(
@@ -254,7 +265,7 @@ def _with_real_values(_context: Any, case: Any) -> st.SearchStrategy[Any]:
         return case
 
     values = st.fixed_dictionaries({}, optional={name: REAL[name] for name in names})
-    return st.tuples(st.sampled_from([3, 2, 1, 0]), values).map(put_in)
+    return st.tuples(st.sampled_from([3, 3, 2, 1, 0]), values).map(put_in)
 
 
 @dataclass(kw_only=True)
@@ -299,6 +310,17 @@ class Explorer:
                 return st.sampled_from([{parameter: value} for value in values])
         return st.none()
 
+    def corners(self, operation: Any) -> Iterator[Any]:
+        """Requests at the limits of what the description allows, just beyond, and other methods."""
+        config = operation.schema.config.generation
+        existing = str(self.world.pipelines["IDLE"])
+        for case in operation.schema.iter_coverage_cases(
+            operation, generation_modes=list(GenerationMode), generation_config=config
+        ):
+            if _is_uuid(case.path_parameters.get("pipeline_id")):
+                case.path_parameters["pipeline_id"] = existing
+            yield case
+
     def call(self, case: Any) -> Any:
         """The answer, counted."""
         answer = case.call(headers=self.headers)
@@ -312,7 +334,7 @@ class Explorer:
             answer,
             headers=self.headers,
             additional_checks=[_our_checks],
-            excluded_checks=_NOT_ASKED,
+            excluded_checks=_NOT_ASKED + _STATE_STAYS * case.operation.path.endswith("/state"),
             transport_kwargs={"headers": self.headers},
             recorder=recorder,
         )
@@ -333,10 +355,12 @@ class Explorer:
         }
 
 
-def machine_of(explorer: Explorer) -> Any:
-    """The state machine that follows the links as this person; what it does is undone."""
+def machine_of(explorer: Explorer, *, names: Iterable[str]) -> Any:
+    """The state machine that follows the links between the operations of these names as this
+    person; what it does is undone."""
+    machine = schema().include(operation_id=sorted(names)).as_state_machine()
 
-    class Workflow(schema().as_state_machine()):  # type: ignore[misc]
+    class Workflow(machine):  # type: ignore[misc, valid-type]
         def setup(self) -> None:
             self.known = [str(pk) for pk in explorer.world.pipelines.values()]
             self.undone = undone()
@@ -347,12 +371,9 @@ def machine_of(explorer: Explorer) -> Any:
 
         def before_call(self, case: Any) -> None:
             """Most ids that nobody has told us of become ids of what exists."""
-            try:
-                asked = UUID(case.path_parameters.get("pipeline_id", ""))
-            except (ValueError, AttributeError):
-                return
-            if str(asked) not in self.known and asked.int % 5:
-                case.path_parameters["pipeline_id"] = self.known[asked.int % len(self.known)]
+            asked = case.path_parameters.get("pipeline_id")
+            if _is_uuid(asked) and asked not in self.known and (number := UUID(asked).int) % 5:
+                case.path_parameters["pipeline_id"] = self.known[number % len(self.known)]
 
         def call(self, case: Any, **_options: Any) -> Any:
             answer = explorer.call(case)
@@ -364,6 +385,18 @@ def machine_of(explorer: Explorer) -> Any:
             explorer.check(case, response, self.recorder)
 
     return Workflow
+
+
+@contextmanager
+def hypothesis_as_it_is() -> Iterator[None]:
+    """Undo what schemathesis changes in Hypothesis: its larger buffer, its empty reports."""
+    places = [(core, "RepresentationPrinter"), (core, "BUFFER_SIZE")]
+    places += [(engine, "BUFFER_SIZE"), (collections, "BUFFER_SIZE")]
+    with ExitStack() as stack:
+        for place, name in places:
+            stack.enter_context(mock.patch.object(place, name, getattr(place, name)))
+        stack.enter_context(mock.patch.object(setup, "_is_patched", False, create=True))
+        yield
 
 
 @contextmanager
@@ -387,8 +420,22 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
+def _is_uuid(text: Any) -> bool:
+    return isinstance(text, str) and bool(re.fullmatch(r"[0-9a-fA-F-]{36}", text))
+
+
 def _can_be_wrong(operation: Any) -> bool:
     return bool(operation.query or operation.body or operation.path_parameters)
+
+
+@contextmanager
+def without_obstacles(settings: Any) -> Iterator[None]:
+    """No limits, no lock-outs, no other machine; `settings` is the fixture."""
+    for name in LIMITS.values():
+        setattr(settings, name, 0)
+    settings.SIGN_IN_FAILURES = 1_000_000
+    with no_other_machine(), one_transaction(), hypothesis_as_it_is():
+        yield
 
 
 @contextmanager
