@@ -19,13 +19,14 @@ WITHOUT_SERVER := env DATABASE_URL=postgresql://nobody@127.0.0.1:1/none \
 TESTERS = $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak check format messages browser bench lock
+.PHONY: help venv demo test soak check audit format messages browser bench lock
 
 help:
 	@echo "make demo    rows move before your eyes; then the site at http://127.0.0.1:8000"
 	@echo "make test    format, lint, types, and every test"
 	@echo "make soak    what takes long: more faults, and half an hour of them at random"
 	@echo "make check   format, lint and types only"
+	@echo "make audit   ask whether vulnerabilities of what we depend on are known"
 	@echo "make format  correct what can be corrected by itself"
 	@echo "make messages  bring the Russian catalogue up to date, and say what is untranslated"
 	@echo "make bench   measure"
@@ -56,6 +57,11 @@ check: $(DEV_READY)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(WITHOUT_SERVER) $(BIN)/mypy --no-incremental .
+	@$(BIN)/python -m advisories --if-reachable
+
+# `make check` asks it once a day, and only says so where no service can be asked.
+audit: $(DEV_READY)
+	@$(BIN)/python -m advisories
 
 format: $(DEV_READY)
 	$(BIN)/ruff format .

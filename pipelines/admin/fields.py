@@ -1,8 +1,12 @@
 """Form fields of our own; how they look is the theme's."""
 
+import re
 from typing import Any
 
 from django import forms
+
+#: A name and the comma after it; in double quotes, as in SQL, one may have commas itself.
+_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")+)"\s*|([^,]*)),')
 
 
 class CommaList(forms.Field):
@@ -13,13 +17,14 @@ class CommaList(forms.Field):
 
     def prepare_value(self, value: Any) -> Any:
         """As people type it."""
-        return ", ".join(value) if isinstance(value, list | tuple) else value
+        return ", ".join(map(_quoted, value)) if isinstance(value, list | tuple) else value
 
     def to_python(self, value: Any) -> list[str]:
         """The names without the spaces around them; nothing typed is an empty list."""
         if isinstance(value, list | tuple):
             return list(value)
-        names = [name.strip() for name in (value or "").split(",")]
+        found = _ITEM.findall(f"{value or ''},")
+        names = [quoted.replace('""', '"') or plain.strip() for quoted, plain in found]
         return [] if names == [""] else names
 
 
@@ -33,3 +38,8 @@ class Lines(forms.CharField):
         """The text with single line feeds."""
         text = super().to_python(value)
         return text.replace("\r\n", "\n") if isinstance(text, str) else text
+
+
+def _quoted(name: str) -> str:
+    is_plain = "," not in name and name == name.strip() and not name.startswith('"')
+    return name if is_plain else '"' + name.replace('"', '""') + '"'

@@ -23,8 +23,8 @@ class ConnectionSerializer(StrictSerializer):
     name = Text(max_length=63, help_text=CONNECTION_NAME)
     host = Text(max_length=255)
     port = Number(default=5432, min_value=1, max_value=65535)
-    dbname = Text(max_length=63)
-    user = Text(max_length=63)
+    dbname = Text(max_length=63, trim_whitespace=False)
+    user = Text(max_length=63, trim_whitespace=False)
     password = Text(
         write_only=True,
         default="",
@@ -49,7 +49,7 @@ class ConnectionSerializer(StrictSerializer):
     )
     sslmode = Choice(choices=SslMode.choices, default=SslMode.REQUIRE.value)
     target_schemas = serializers.ListField(
-        child=Text(max_length=63),
+        child=Text(max_length=63, trim_whitespace=False),
         default=default_schemas,
         help_text=_("Schemas that pipelines may write to; empty: never a target."),
     )

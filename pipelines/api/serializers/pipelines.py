@@ -71,6 +71,7 @@ class PipelineSerializer(StrictSerializer):
         default=None,
         allow_null=True,
         allow_blank=True,
+        trim_whitespace=False,
         max_length=63,
         help_text=_("The column whose growing value says “changed since”; incremental only."),
     )
@@ -86,7 +87,7 @@ class PipelineSerializer(StrictSerializer):
         default=built_in_connection, help_text=_("A connection's name.")
     )
     key_columns = serializers.ListField(
-        child=Text(max_length=63),
+        child=Text(max_length=63, trim_whitespace=False),
         default=list,
         help_text=_("Columns that identify a row; empty: the target's primary key."),
     )

@@ -1,0 +1,1 @@
+"""Known vulnerabilities of what we depend on; `python -m advisories` asks for them."""
