@@ -1,4 +1,4 @@
-"""Where keys are cut into ranges with about as many rows each, going by a few of a table's pages."""
+"""Cutting keys into ranges with about as many rows each, going by a few of a table's pages."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
