@@ -1,4 +1,4 @@
-"""Cutting keys into ranges with about as many rows each, going by a few of a table's pages."""
+"""Where keys are cut into ranges of about as many rows each, going by some of the pages."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -72,7 +72,7 @@ def in_ranges(sides: Sides, pair: Pair) -> Sides:
     if first is not None and wanted > 1:
         bounds = borders_of(sides, pair, first, pages=pages, wanted=wanted)
     parts = 1
-    while len(bounds) * 2 * parts <= wanted and not _is_unique(sides, bounds):
+    while (len(bounds) + 1) * 2 * parts <= wanted and not _is_unique(sides, bounds):
         parts *= 2
     return sides.with_ranges(Ranges(first=first, bounds=bounds, parts=parts))
 

@@ -11,7 +11,7 @@ from runner.plan import Column, Identity
 from runner.statements.parts import conjunction, names, subquery, table, typed
 from runner.statements.source import Bounds, placeless, select_after
 
-_WHOLE = {"bigint", "integer", "smallint", "oid"}
+_WHOLE = {"bigint", "integer", "smallint"}
 _EXACT = 2**53
 #: Longer values are cut for people, and told apart by a digest.
 SHOWN_CHARACTERS = 300
