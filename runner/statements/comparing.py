@@ -10,7 +10,7 @@ from runner.comparing.forms import Form, Hashing
 from runner.statements.hashes import HASHES
 from runner.statements.parts import conjunction, subquery, table, typed
 
-_WHOLE = {"bigint", "integer", "smallint", "oid"}
+_WHOLE = {"bigint", "integer", "smallint"}
 _EXACT = 2**53
 #: Longer values are cut for people.
 SHOWN_CHARACTERS = 300
