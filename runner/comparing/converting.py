@@ -8,33 +8,36 @@ from runner.comparing.kinds import Kind
 from runner.plan import FIRST_USER_OID, TIMESTAMP, TIMESTAMPTZ, Column
 
 
-def compared_oid(target: Column) -> int:
-    """The built-in type as which a column of the table is compared: a domain as what it is of."""
-    oid = target.base_oid or target.oid
-    return _NUMERIC if oid == _MONEY else oid
+def compared_oid(column: Column, target: Column) -> int:
+    """The type as which a column is compared: the table's (of a domain, what it is of), or the
+    query's where its numbers are too large for that."""
+    oid = _built_in(target)
+    if oid in _INTEGERS and column.oid in _INTEGERS:
+        return max(oid, column.oid, key=_INTEGERS.index)
+    if oid == _MONEY or (oid in _INTEGERS and column.oid in _FRACTIONS):
+        return _NUMERIC
+    return oid
 
 
-def as_kept(target: Column, kind: Kind) -> sql.Composable:
-    """The table's value."""
+def as_kept(target: Column, oid: int, kind: Kind) -> sql.Composable:
+    """The table's value, compared as the type `oid`."""
     value = _named(target)
     if not kind.typed:
         return written(value)
-    if target.base_oid or target.oid == _MONEY:
-        return _cast(value, kind.name)
-    return value
+    return value if target.oid == oid else _cast(value, kind.name)
 
 
-def as_loaded(column: Column, target: Column, kind: Kind) -> sql.Composable:
-    """The query's value as a load would have made it a value of the table."""
+def as_loaded(column: Column, target: Column, oid: int, kind: Kind) -> sql.Composable:
+    """The query's value as a load would have made it a value of the table, compared as `oid`."""
     if not kind.typed:
         return _as_text(column, target)
-    oid = compared_oid(target)
     value: sql.Composable = _named(column)
     if column.oid == _MONEY:
         value = _cast(value, "numeric")
-    if _source_oid(column) == oid:
-        return value if column.modifier == _modifier(target) else _fitted(value, target, kind)
-    return _fitted(_converted(column, oid, kind), target, kind)
+    elif column.oid != oid:
+        value = _converted(column, oid, kind)
+    is_fitting = column.oid == oid and column.modifier == _modifier(target)
+    return value if is_fitting else _fitted(value, target, oid, kind)
 
 
 def written(value: sql.Composable) -> sql.Composed:
@@ -61,10 +64,10 @@ def _converted(column: Column, oid: int, kind: Kind) -> sql.Composable:
     return _cast(_written_column(column), kind.name)
 
 
-def _fitted(value: sql.Composable, target: Column, kind: Kind) -> sql.Composable:
+def _fitted(value: sql.Composable, target: Column, oid: int, kind: Kind) -> sql.Composable:
     """As the modifier of the table's column makes it, where that loses nothing but digits."""
-    modifier, oid = _modifier(target), compared_oid(target)
-    if modifier == -1:
+    modifier = _modifier(target)
+    if modifier == -1 or _built_in(target) != oid:
         return value
     if oid == _NUMERIC:
         # A cast would be an error where there are too many digits.
@@ -100,8 +103,8 @@ def _written_column(column: Column) -> sql.Composable:
     return _cast(value, "text") if column.oid in _TEXTS else written(value)
 
 
-def _source_oid(column: Column) -> int:
-    return _NUMERIC if column.oid == _MONEY else column.oid
+def _built_in(target: Column) -> int:
+    return target.base_oid or target.oid
 
 
 def _modifier(target: Column) -> int:
@@ -117,7 +120,8 @@ def _cast(value: sql.Composable, type_name: str) -> sql.Composed:
 
 
 _NUMERIC, _DATE, _MONEY, _VARCHAR = 1700, 1082, 790, 1043
-_INTEGERS = (20, 21, 23)
+#: smallint, integer, bigint; real, double precision, numeric.
+_INTEGERS, _FRACTIONS = (21, 23, 20), (700, 701, 1700)
 _TEXTS = (25, _VARCHAR)
 _TIMES = (1083, TIMESTAMP, TIMESTAMPTZ)
 #: interval, timetz, and arrays of numeric, time, timetz, timestamp, timestamptz, interval.

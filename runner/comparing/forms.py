@@ -113,11 +113,11 @@ def takes_tolerance(target: Column) -> bool:
 
 
 def _form(column: Column, target: Column, tolerance: float | None, *, one_encoding: bool) -> Form:
-    oid = compared_oid(target)
+    oid = compared_oid(column, target)
     kind = KINDS.get(oid, PLAIN_TEXT)
     if not one_encoding:
         kind = kind.between_encodings
-    source, value = as_loaded(column, target, kind), as_kept(target, kind)
+    source, value = as_loaded(column, target, oid, kind), as_kept(target, oid, kind)
     if kind.collated:
         source, value = _collated(source), _collated(value)
     return Form(

@@ -209,9 +209,11 @@ def among(
         # As a subquery, which is hashed once: however many keys there are, each row is looked
         # up, not compared with each of them.
         parts.append(
-            sql.SQL("({}) IN (SELECT * FROM pg_catalog.unnest({}))").format(
+            sql.SQL("({}) IN (SELECT * FROM ROWS FROM ({}))").format(
                 sql.SQL(", ").join(form.on(source=source) for form in key),
-                sql.SQL(", ").join(_arrays(key, whole)),
+                sql.SQL(", ").join(
+                    sql.SQL("pg_catalog.unnest({})").format(array) for array in _arrays(key, whole)
+                ),
             )
         )
     elif whole:

@@ -129,6 +129,7 @@ EQUIVALENT = [
     (("smallint", "numeric"), "7", "7.000"),
     (("bigint", "numeric(30,5)"), "9007199254740993", "9007199254740993"),
     (("numeric", "bigint"), "7.00", "7"),
+    (("double precision", "int"), "7", "7"),
     (("real", "double precision"), "0.1", "'0.1'"),
     (("double precision", "real"), "0.123456789012", "'0.12345679'"),
     (("numeric", "double precision"), "0.1", "0.1"),
@@ -290,6 +291,8 @@ def test_a_text_that_does_not_fit_any_more_is_another_one(loads: Loads, hashing:
     assert differ(loads, "'abcd'", "'abc'", ("text", "varchar(3)"))
     assert differ(loads, "'{abcd}'", "'{abc}'", ("text[]", "varchar(3)[]"))
     assert differ(loads, "12345.6", "99.99", ("numeric", "numeric(4,2)"))
+    assert differ(loads, "4294967297", "1", ("bigint", "int"))
+    assert differ(loads, "7.5", "7", ("numeric", "int"))
 
 
 def test_values_that_two_rows_have_exchanged_are_found_in_the_sum(
