@@ -6,6 +6,7 @@ from django.db.models import Count
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -16,7 +17,7 @@ from pipelines.admin.overview import at_work, overdue, workers
 from pipelines.admin.runs_table import runs_table
 from pipelines.models import Connection, Pipeline, PipelineRun, Worker
 from pipelines.permissions import may
-from pipelines.states import BADGES, BUSY, PipelineStatus
+from pipelines.states import BADGES, BUSY, RUN_REQUESTED, PipelineStatus
 
 _LAST_RUNS = 10
 
@@ -38,10 +39,18 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "has_pipelines": has_pipelines,
         "first_steps": None if has_pipelines else _first_steps(request),
         "is_busy": any(count["count"] for count in counts if count["status"] in BUSY),
+        "next_try": _next_try(),
         "failing": failing.panel(request),
         **(_runs() if may(request.user, "view runs") else {}),
         **(day_chart() if may(request.user, "view runs") and not is_update else {}),
     }
+
+
+def _next_try() -> str:
+    """When the next of those is tried that wait for it; empty where one could be taken now."""
+    rows = Pipeline.objects.filter(status=RUN_REQUESTED, enabled=True)
+    due = rows.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+    return cells.how_long_ago(due) if due is not None and due > timezone.now() else ""
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:

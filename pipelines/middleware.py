@@ -4,10 +4,11 @@ signed in."""
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.utils import translation
 
 from pipelines import installation
@@ -52,6 +53,24 @@ class SignedIn(LoginRequiredMiddleware):
         if not getattr(view_func, "login_required", True):
             return None
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+
+class BackToSignIn:
+    """A part of a page that asks for itself, whose reader is signed in no more: the whole page is
+    loaded again and leads to the sign-in page, which has no place in a panel."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """What htmx follows by itself would be put into the page."""
+        answer = self.get_response(request)
+        asks_by_itself = request.headers.get("HX-Request") == "true"
+        if asks_by_itself and answer.get("Location", "").startswith(
+            resolve_url(settings.LOGIN_URL)
+        ):
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        return answer
 
 
 def _refused(request: HttpRequest, sentence: str) -> HttpResponse:

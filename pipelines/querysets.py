@@ -173,6 +173,7 @@ class PipelineQuerySet(models.QuerySet[Any]):
             "last_run_status": "status",
             "last_run_started_at": "started_at",
             "last_run_finished_at": "finished_at",
+            "last_run_rows_read": "rows_read",
             "last_run_rows_written": "rows_written",
             "last_run_error": "error_message",
             "last_run_progress_at": "progress_at",

@@ -16,6 +16,8 @@ from pipelines.admin import cells
 from pipelines.models import PipelineRun
 from pipelines.states import RunStatus
 
+#: Read on light and on dark.
+_FAINT = "#8b929e"
 _LINE = "var(--color-primary-500)"
 #: Fewer points show nothing.
 _LEAST_POINTS = 3
@@ -154,7 +156,10 @@ def day_chart(now: datetime | None = None) -> dict[str, Any]:
     options = _options("")
     options["scales"]["x"]["stacked"] = options["scales"]["y"]["stacked"] = True
     options["scales"]["y"]["ticks"] = options["scales"]["y"]["ticks"] | {"precision": 0}
-    options["plugins"]["legend"] = {"position": "bottom", "labels": {"boxWidth": 12}}
+    options["plugins"]["legend"] = {
+        "position": "bottom",
+        "labels": {"boxWidth": 12, "color": _FAINT},
+    }
     return {
         "day_chart": json.dumps(data),
         "day_options": json.dumps(options),
@@ -195,7 +200,7 @@ def _labels(hours: list[datetime]) -> list[str]:
 
 
 def _options(unit: str) -> dict[str, Any]:
-    ticks = {"color": "#9ca3af", "maxTicksLimit": 10}
+    ticks = {"color": _FAINT, "maxTicksLimit": 10}
     return {
         "animation": False,
         "maintainAspectRatio": False,

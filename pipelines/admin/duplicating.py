@@ -35,7 +35,7 @@ def initial(parameters: Any) -> dict[str, Any]:
     values = {name: getattr(original, name) for name in FIELDS}
     return values | {
         "name": _free_name(original.name),
-        "target_table": _suffixed(original.target_table),
+        "target_table": _free_table(original),
     }
 
 
@@ -53,7 +53,19 @@ def _numbered(name: str, number: int) -> str:
     return name[: MAX_NAME_LENGTH - len(suffix)] + suffix
 
 
-def _suffixed(table: str) -> str:
-    name = TableName.parse(table)
-    kept = name.name.encode()[: MAX_BYTES - len(_SUFFIX)].decode(errors="ignore")
-    return str(TableName(schema=name.schema, name=kept + _SUFFIX))
+def _free_table(original: Pipeline) -> str:
+    """A table that no pipeline of the same target writes."""
+    rows = Pipeline.objects.filter(target_connection=original.target_connection_id)
+    taken = {TableName.parse(written) for written in rows.values_list("target_table", flat=True)}
+    name = TableName.parse(original.target_table)
+    return next(
+        str(candidate)
+        for number in range(1, len(taken) + 2)
+        if (candidate := _suffixed(name, number)) not in taken
+    )
+
+
+def _suffixed(name: TableName, number: int) -> TableName:
+    suffix = _SUFFIX if number == 1 else f"{_SUFFIX}{number}"
+    kept = name.name.encode()[: MAX_BYTES - len(suffix)].decode(errors="ignore")
+    return TableName(schema=name.schema, name=kept + suffix)

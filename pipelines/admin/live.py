@@ -33,7 +33,7 @@ def _figures(run: PipelineRun) -> Iterator[tuple[str, Any]]:
     yield _("Rows written"), cells.number(run.rows_written)
     yield _("Rows/s"), cells.number(round(run.rows_read / passed))
     yield _("Batches"), cells.number(run.batches)
-    yield _("Took"), cells.duration(run.started_at, None)
+    yield _("Elapsed"), cells.duration(run.started_at, None)
     share = share_done(run)
     if share is None:
         return

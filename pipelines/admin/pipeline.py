@@ -28,7 +28,7 @@ from pipelines.admin import (
 from pipelines.admin.failing import FailingFilter
 from pipelines.admin.history import latest_changes
 from pipelines.admin.pipeline_fields import FIELDSETS
-from pipelines.admin.pipeline_form import PipelineForm
+from pipelines.admin.pipeline_form import Overtaken, PipelineForm
 from pipelines.admin.pipeline_verbs import NEXT, VERBS, next_verb, refusing
 from pipelines.admin.restore import RestoringAdmin
 from pipelines.admin.said import said
@@ -66,7 +66,6 @@ class PipelineAdmin(RestoringAdmin):
         ("target_connection", admin.RelatedOnlyFieldListFilter),
     )
     list_select_related = ("target_connection",)
-    # The first tab has all that a new pipeline needs.
     fieldsets = FIELDSETS
 
     def get_urls(self) -> list[URLPattern]:
@@ -86,6 +85,8 @@ class PipelineAdmin(RestoringAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
+        if row is None and request.headers.get("HX-Request") == "true":
+            return HttpResponse(headers={"HX-Refresh": "true"})  # the page says that it is gone
         if row is None:
             raise Http404
         context = pipeline_page.facts(request, row.pk, self.buttons)
@@ -111,8 +112,13 @@ class PipelineAdmin(RestoringAdmin):
 
     def _watch_url(self, keys: list[UUID]) -> str:
         """Where the list asks how its rows stand; empty while nothing is going on."""
-        if not Pipeline.objects.filter(pk__in=keys, status__in=BUSY).exists():
+        busy = set(
+            Pipeline.objects.filter(pk__in=keys, status__in=BUSY).values_list("pk", flat=True)
+        )
+        if not busy:
             return ""
+        # With very many rows on a page those that move.
+        keys = sorted(keys, key=lambda key: key not in busy)[: pipeline_list.MOST_WATCHED]
         address = reverse(f"{self.admin_site.name}:{self._url_name('rows')}")
         return f"{address}?{urlencode({'of': ','.join(map(str, keys))})}"
 
@@ -138,7 +144,7 @@ class PipelineAdmin(RestoringAdmin):
         return {
             "standing": pipeline_list.standing(pipeline),
             "last_run": pipeline_list.last_run(pipeline),
-            "rows": cells.number(pipeline.last_run_rows_written),
+            "rows": pipeline_list.rows(pipeline),
             "next": self._next(request, pipeline),
         }
 
@@ -188,8 +194,7 @@ class PipelineAdmin(RestoringAdmin):
     @admin.display(description=_("rows written"), ordering="last_run_rows_written")
     def rows(self, pipeline: Any) -> SafeString:
         """What it changed in the target."""
-        number = cells.number(pipeline.last_run_rows_written)
-        return pipeline_list.placed("rows", pipeline, number)
+        return pipeline_list.placed("rows", pipeline, pipeline_list.rows(pipeline))
 
     def _next_column(self, request: HttpRequest) -> Any:
         @admin.display(description=_("next"))
@@ -217,7 +222,7 @@ class PipelineAdmin(RestoringAdmin):
         """The form; who was overtaken between the check and the store is checked once more."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except (lifecycle.TransitionRefused, IntegrityError):
+        except (lifecycle.TransitionRefused, IntegrityError, Overtaken):
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def render_change_form(
@@ -236,8 +241,14 @@ class PipelineAdmin(RestoringAdmin):
     def save_model(
         self, request: HttpRequest, obj: Pipeline, form: PipelineForm, change: bool
     ) -> None:
-        """A new row as it is; of an old one only what of its definition was changed."""
+        """A new row as it is; of an old one only what of its definition was changed.
+
+        Raises Overtaken when somebody stored another definition while the servers were asked.
+        """
         if change:
+            stored = Pipeline.objects.select_for_update(no_key=True).filter(pk=obj.pk)
+            if stored.values_list("updated_at", flat=True).first() != obj.updated_at:
+                raise Overtaken
             lifecycle.edit(obj, set(form.changed_data) & set(FIELDS), by=request.user)
         else:
             changes.create(obj, by=request.user)

@@ -26,6 +26,10 @@ _SHRINK = gettext_lazy("Give a whole number from 0 to 99, or none for no limit."
 _BATCH_SIZE = gettext_lazy("The batch size must be a whole number from 1 to 1,000,000.")
 
 
+class Overtaken(Exception):
+    """Somebody else stored the pipeline between the check of the form and its store."""
+
+
 class PipelineForm(PipelineModelForm):
     """A definition. While a run is requested or active, what defines the data is locked.
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from pipelines.admin import cells, strip
 from pipelines.admin.said import said
 from pipelines.models import Pipeline
+from pipelines.states import RunStatus
 
 #: A page of the list has no more rows; with all of them shown, an address could not name them.
 MOST_WATCHED = 50
@@ -55,6 +56,16 @@ def last_run(pipeline: Any) -> SafeString | str:
         cells.moment(pipeline.last_run_started_at),
         cells.duration(pipeline.last_run_started_at, pipeline.last_run_finished_at),
     )
+
+
+def rows(pipeline: Any) -> SafeString | str:
+    """What the newest run has written; while it goes on also what it has read, since a full load
+    writes at its end."""
+    written = cells.number(pipeline.last_run_rows_written)
+    if pipeline.last_run_status != RunStatus.RUNNING:
+        return written
+    read = _("read: %(rows)s") % {"rows": cells.number(pipeline.last_run_rows_read)}
+    return format_html('{}<span class="etl-under">{}</span>', written, read)
 
 
 def button(pipeline: Pipeline, label: Any, url: str) -> SafeString:

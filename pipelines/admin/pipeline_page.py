@@ -57,7 +57,7 @@ def facts(
         "panel": {
             "badge": cells.pipeline_badge(pipeline.status),
             "sentence": _standing(pipeline),
-            "error": said(pipeline.last_run_error) if pipeline.status == FAILED else None,
+            "error": _error(pipeline),
             "is_enabled": pipeline.enabled,
             "is_locked": pipeline.status in BUSY and may(request.user, "edit"),
             "starts_again": pipeline.mode == Mode.FULL
@@ -78,6 +78,13 @@ def facts(
         "charts": history_charts(key) if sees_runs else [],
         "runs_url": f"{cells.list_of(PipelineRun)}?pipeline__id__exact={key}",
     }
+
+
+def _error(pipeline: Any) -> str | None:
+    """Why the newest run failed, until another one has begun."""
+    failed = pipeline.last_run_status == RunStatus.FAILED
+    told = failed and pipeline.status in (FAILED, PAUSED, RUN_REQUESTED)
+    return said(pipeline.last_run_error) if told or pipeline.status == FAILED else None
 
 
 def _duplicate(request: HttpRequest, key: UUID) -> list[Button]:
@@ -111,7 +118,7 @@ def _standing(pipeline: Any) -> str:
         IDLE: _last(pipeline),
         PAUSE_REQUESTED: _("The run is paused as soon as the open batch is committed."),
         PAUSED: _("The next run goes on from the checkpoint.")
-        if pipeline.mode == Mode.INCREMENTAL
+        if PipelineState.objects.filter(pipeline=pipeline.pk).exists()
         else _("The next run starts again from the beginning."),
         FAILED: _("The last run failed. The next one starts when you ask for it."),
     }

@@ -107,7 +107,7 @@ PAUSE = Verb(
     label=gettext_lazy("Pause"),
     icon="pause",
     act=_pause,
-    fits=lambda row: row.status in moves("pause").sources,
+    fits=lambda row: row.status in moves("pause").sources and row.cancel_requested_at is None,
     said=lambda count: (
         ngettext(
             "A pause of %(count)d pipeline is requested.",

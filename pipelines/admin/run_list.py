@@ -1,6 +1,8 @@
 """What keeps the list of all runs cheap, however many there are; the list is in `run`."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from django.contrib import admin
 from django.core.paginator import Paginator
@@ -63,8 +65,15 @@ class LatestPipelines(admin.RelatedFieldListFilter):
         """At most ten, and the chosen one."""
         newest = PipelineRun.objects.order_by("-started_at", "-id").values_list("pipeline")
         keys = list(dict.fromkeys(key for (key,) in newest[:_LATEST_RUNS]))[:_LATEST_PIPELINES]
-        chosen = Q(pk=self.lookup_val[-1]) if self.lookup_val else Q()
+        chosen = Q(pk__in=_keys(list(self.lookup_val or [])))
         return list(Pipeline.objects.filter(Q(pk__in=keys) | chosen).values_list("pk", "name"))
+
+
+def _keys(texts: list[str]) -> list[UUID]:
+    """Those that can be keys; what cannot is refused where the rows are asked for."""
+    with suppress(ValueError):
+        return [UUID(texts[-1])] if texts else []
+    return []
 
 
 def search(runs: QuerySet[PipelineRun], text: str) -> QuerySet[PipelineRun]:

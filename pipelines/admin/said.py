@@ -7,6 +7,7 @@ What nothing matches stays as it is: PostgreSQL's own words, and what people wro
 """
 
 import re
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,12 +15,15 @@ from django.utils import formats, translation
 from django.utils.translation.trans_real import DjangoTranslation
 from django.utils.translation.trans_real import translation as catalogue_of
 
+from pipelines.admin import cells
+
 _CONTEXT = "runner\x04"
 #: As in `messages.sentences`: where a sentence ends and the next begins.
 _BORDER = re.compile(r"(?<=[.?!]) (?=[A-Z“])")
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 _NUMBER = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+\.\d+")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
 _LIST = "; "
 #: Placeholders of PostgreSQL's own words.
 _QUOTED = {"message", "message_primary"}
@@ -47,7 +51,19 @@ def said(text: str | None) -> str:
         return text or ""
     templates = _templates(language)
     if not templates:
-        return text
+        return _MOMENT.sub(_local, text)
+    return _MOMENT.sub(_local, _translated(text, templates))
+
+
+def _local(match: re.Match[str]) -> str:
+    """A time that the runner wrote in UTC, in the reader's zone."""
+    try:
+        return cells.exactly(datetime.fromisoformat(f"{match[1]}+00:00"))
+    except ValueError:
+        return match[0]
+
+
+def _translated(text: str, templates: dict[str, tuple[Template, ...]]) -> str:
     return " ".join(_sentence(part, templates, 0) for part in _BORDER.split(text))
 
 

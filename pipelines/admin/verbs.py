@@ -75,3 +75,8 @@ class Button:
     url: str
     asks: bool
     variant: str
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Of the element: one with an id keeps the focus when the panel around it is replaced."""
+        return {"id": f"etl-do-{self.name}"}

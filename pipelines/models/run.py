@@ -99,7 +99,9 @@ class PipelineRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.id)
+        """With the pipeline's name where that is at hand; no query is worth it."""
+        known = "pipeline" in self._state.fields_cache
+        return f"{self.pipeline.name} #{self.generation}" if known else str(self.id)
 
 
 class RunEvent(models.Model):

@@ -89,7 +89,10 @@ def test_connection(address: Address) -> ConnectionReport:
     ]
     return ConnectionReport(
         ok=True,
-        sentence=f"Connected: PostgreSQL {version} as “{role}”.",
+        sentence=f"Connected: PostgreSQL {version} as “{role}”. "
+        + (_READS if read_only else _WRITES)
+        + (f" {_TLS}" if tls else "")
+        + (f" {_COMPLETE}" if (stats or superuser) and creates else ""),
         server_version=version,
         role=role,
         tls=tls,
@@ -111,6 +114,10 @@ _FAILED = (
     "The connection failed. Check host, port, database, user, password and TLS, and that the "
     "server lets this machine in."
 )
+_READS = "It only takes reads (a standby, or a setting of the role)."
+_WRITES = "It takes writes."
+_TLS = "The session is encrypted."
+_COMPLETE = "Nothing is missing for late commits or for creating tables."
 _NO_STATS = "The role lacks pg_read_all_stats: rows that commit late are met by reading again."
 _NO_CREATE = "As a target: the role may not create schemas in this database."
 _NO_TLS = "The session is not encrypted."

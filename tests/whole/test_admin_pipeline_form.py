@@ -392,6 +392,28 @@ def test_a_run_requested_between_check_and_store_is_refused_at_the_field(inspect
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_somebody_stored_between_check_and_store_is_not_undone(inspect):
+    pipeline = PipelineFactory()
+    makers = [lambda: lifecycle.edit(other, {"description"}, by=None)]
+    other = Pipeline.objects.get()
+    other.description = "by somebody else"
+
+    def store_meanwhile(_definition):
+        if makers:
+            elsewhere(makers.pop())
+        return FOUND
+
+    inspect.side_effect = store_meanwhile
+
+    answer = edit(pipeline, source_query="SELECT 2 AS id")
+
+    assert "Somebody changed this pipeline" in errors(answer)["__all__"][0]
+    stored = Pipeline.objects.get()
+    assert stored.description == "by somebody else"
+    assert stored.source_query == pipeline.source_query
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_name_taken_between_check_and_store_is_said_at_the_field(inspect):
     def take_meanwhile(_definition):
         elsewhere(lambda: PipelineFactory(name="film_dim"))
