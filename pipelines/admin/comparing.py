@@ -4,9 +4,9 @@ What a comparison found is on its own page, in `reconciliation`.
 """
 
 import math
-import time
 from collections.abc import Mapping
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -230,8 +230,8 @@ def _in_time(request: Any) -> None:
     """Raise Refused once those before have taken as long as one may."""
     began = getattr(request, "counting_since", None)
     if began is None:
-        request.counting_since = time.monotonic()
-    elif time.monotonic() - began > settings.RECONCILE_SECONDS:
+        request.counting_since = monotonic()
+    elif monotonic() - began > settings.RECONCILE_SECONDS:
         seconds = math.ceil(settings.RECONCILE_SECONDS)
         raise Refused(
             ngettext(
