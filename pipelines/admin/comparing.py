@@ -156,13 +156,23 @@ def question(pages: Any, request: HttpRequest, pipeline: Pipeline) -> HttpRespon
         "original": pipeline,
         "back": pages.address("change", pipeline),
         "form": form,
-        "levels": [
-            {"input": radio, "word": LEVELS[value], "sentence": _EXPLAINED[value]}
-            for radio, value in zip(form["level"], ReconciliationLevel.values, strict=True)
-        ],
+        "levels": [_choice(radio) for radio in form["level"]],
         "has_key": _has_key(pipeline),
     }
     return TemplateResponse(request, "admin/pipelines/pipeline/compare.html", context)
+
+
+def _choice(radio: Any) -> dict[str, Any]:
+    """A level to choose: called by its word, and described by its sentence."""
+    value, attributes = radio.data["value"], radio.data["attrs"]
+    attributes["aria-labelledby"] = f"{attributes['id']}_word"
+    attributes["aria-describedby"] = f"{attributes['id']}_sentence"
+    return {
+        "id": attributes["id"],
+        "input": radio,
+        "word": LEVELS[value],
+        "sentence": _EXPLAINED[value],
+    }
 
 
 def _initial(request: HttpRequest, pipeline: Pipeline) -> dict[str, Any]:
