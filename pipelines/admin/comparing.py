@@ -14,6 +14,7 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -102,14 +103,17 @@ class QuestionForm(forms.Form):
         widget=IntegerInput,
         error_messages=dict.fromkeys(
             ("invalid", "min_value", "max_value"),
-            gettext_lazy("Give a whole number of rows, from 0 to %(most)d.")
-            % {"most": MOST_SAMPLE},
+            format_lazy(
+                gettext_lazy("Give a whole number of rows, from 0 to {most}."), most=MOST_SAMPLE
+            ),
         ),
-        help_text=gettext_lazy(
-            "So many of the differing rows of each kind are kept to look at, 0 to %(most)d. All "
-            "of them are counted."
-        )
-        % {"most": MOST_SAMPLE},
+        help_text=format_lazy(
+            gettext_lazy(
+                "So many of the differing rows of each kind are kept to look at, 0 to {most}. All "
+                "of them are counted."
+            ),
+            most=MOST_SAMPLE,
+        ),
     )
     tolerances = Tolerances(
         label=gettext_lazy("Tolerances"),
