@@ -1,11 +1,11 @@
 """What a comparison found, in words and figures; the page with them is in `reconciliation`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_lazy
 
 from pipelines.admin import cells
 from pipelines.admin.worker import alive
@@ -81,7 +81,7 @@ def total(row: Reconciliation) -> int:
 
 def sentence(row: Reconciliation) -> str:
     """Where it stands, or what it found, in one sentence. Asks for the workers while it waits."""
-    said = {
+    said: dict[str, Callable[[Reconciliation], str]] = {
         ReconciliationStatus.REQUESTED: _waiting,
         ReconciliationStatus.RUNNING: _running,
         ReconciliationStatus.OK: _equal,
@@ -215,7 +215,7 @@ def _figures(row: Reconciliation) -> Iterator[Figure]:
         yield Figure(_("Difference"), f"{row.difference:+d}", _("Source less target."))
     if row.waiting:
         hint = _("The next run loads them, so they were not compared.")
-        yield Figure(pgettext_lazy("rows", "Waiting"), cells.number(row.waiting), hint)
+        yield Figure(pgettext("rows", "Waiting"), cells.number(row.waiting), hint)
     yield Figure(_("Took"), cells.duration(row.started_at, row.finished_at))
 
 

@@ -4,9 +4,9 @@ What a comparison found is on its own page, in `reconciliation`.
 """
 
 import math
-import time
 from collections.abc import Mapping
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -102,14 +103,17 @@ class QuestionForm(forms.Form):
         widget=IntegerInput,
         error_messages=dict.fromkeys(
             ("invalid", "min_value", "max_value"),
-            gettext_lazy("Give a whole number of rows, from 0 to %(most)d.")
-            % {"most": MOST_SAMPLE},
+            format_lazy(
+                gettext_lazy("Give a whole number of rows, from 0 to {most}."), most=MOST_SAMPLE
+            ),
         ),
-        help_text=gettext_lazy(
-            "So many of the differing rows of each kind are kept to look at, 0 to %(most)d. All "
-            "of them are counted."
-        )
-        % {"most": MOST_SAMPLE},
+        help_text=format_lazy(
+            gettext_lazy(
+                "So many of the differing rows of each kind are kept to look at, 0 to {most}. All "
+                "of them are counted."
+            ),
+            most=MOST_SAMPLE,
+        ),
     )
     tolerances = Tolerances(
         label=gettext_lazy("Tolerances"),
@@ -156,13 +160,23 @@ def question(pages: Any, request: HttpRequest, pipeline: Pipeline) -> HttpRespon
         "original": pipeline,
         "back": pages.address("change", pipeline),
         "form": form,
-        "levels": [
-            {"input": radio, "word": LEVELS[value], "sentence": _EXPLAINED[value]}
-            for radio, value in zip(form["level"], ReconciliationLevel.values, strict=True)
-        ],
+        "levels": [_choice(radio) for radio in form["level"]],
         "has_key": _has_key(pipeline),
     }
     return TemplateResponse(request, "admin/pipelines/pipeline/compare.html", context)
+
+
+def _choice(radio: Any) -> dict[str, Any]:
+    """A level to choose: called by its word, and described by its sentence."""
+    value, attributes = radio.data["value"], radio.data["attrs"]
+    attributes["aria-labelledby"] = f"{attributes['id']}_word"
+    attributes["aria-describedby"] = f"{attributes['id']}_sentence"
+    return {
+        "id": attributes["id"],
+        "input": radio,
+        "word": LEVELS[value],
+        "sentence": _EXPLAINED[value],
+    }
 
 
 def _initial(request: HttpRequest, pipeline: Pipeline) -> dict[str, Any]:
@@ -230,8 +244,8 @@ def _in_time(request: Any) -> None:
     """Raise Refused once those before have taken as long as one may."""
     began = getattr(request, "counting_since", None)
     if began is None:
-        request.counting_since = time.monotonic()
-    elif time.monotonic() - began > settings.RECONCILE_SECONDS:
+        request.counting_since = monotonic()
+    elif monotonic() - began > settings.RECONCILE_SECONDS:
         seconds = math.ceil(settings.RECONCILE_SECONDS)
         raise Refused(
             ngettext(

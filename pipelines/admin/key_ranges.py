@@ -22,7 +22,7 @@ class Part(NamedTuple):
     """A piece of a bar: what is wrong with so many rows."""
 
     kind: str
-    count: int
+    rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
