@@ -6,13 +6,11 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
-from runner.comparing.together import Running, finish
+from runner.comparing.together import Copying, finish
 from runner.connections import Session
 from runner.contained import contained, parsed_first
-from runner.source import CopyStream
 
 Fields = list[str | None]
-_EVERYTHING = 1_000_000_000
 
 
 class Pair:
@@ -44,8 +42,10 @@ class Pair:
         asked = ((self.source, on_source), (self.target, on_target))
         for session, statement in asked:
             session.describe(statement)
-        finish([Running(session, statement) for session, statement in asked])
-        return _arriving(self.source), _arriving(self.target)
+        copies = [Copying(session, statement) for session, statement in asked]
+        finish(copies)
+        mine, theirs = (copy.lines() for copy in copies)
+        return mine, theirs
 
 
 @contextmanager
@@ -62,17 +62,8 @@ def copied(session: Session, statement: sql.Composable) -> Iterator[Fields]:
 
 def lines(session: Session, statement: sql.Composable) -> Iterator[str]:
     """The rows of a COPY … TO STDOUT in text format as they come: equal rows are equal lines."""
-    parsed_first(session, statement)
-    yield from _arriving(session)
-
-
-def _arriving(session: Session) -> Iterator[str]:
-    stream = CopyStream(session, binary=False)
-    while stream.wait_first():
-        for piece in stream.pieces(_EVERYTHING):
-            yield from bytes(piece.data).decode().split("\n")[:-1]
-            # Rows that never keep us waiting must not keep us from looking up.
-            session.wait_for(read=True, seconds=0)
+    session.describe(statement)
+    yield from Copying(session, statement).lines()
 
 
 def one_row(session: Session, statement: sql.Composable) -> Fields:

@@ -59,6 +59,12 @@ class Form:
         """The value as text, equal where the values are."""
         return _filled(self.kind.text, self.on(source=source))
 
+    def sought(self, *, source: bool) -> tuple[sql.Composable, str]:
+        """What is compared with texts of wanted values, and the type that they are cast to."""
+        if self.kind.readable:
+            return self.on(source=source), self.type_name
+        return self.text(source=source), "text"
+
     def shown(self, *, source: bool) -> sql.Composable:
         """The value as text, as it is stored."""
         return _filled(self.kind.shown, self.on(source=source))

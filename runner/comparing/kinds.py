@@ -14,7 +14,7 @@ class Kind:
     Templates of the value {v}: `hashed` goes into a record's hash, `text` is equal where values
     are, `shown` is what people read. `width` is in bytes, 0 when it varies. `ranged`: the order of
     values is the same on every server. `collated`: text, to be compared byte by byte. `typed`: not
-    only the text of something else.
+    only the text of something else. `readable`: the text can be read back as a value.
     """
 
     name: str
@@ -25,12 +25,13 @@ class Kind:
     ranged: bool = True
     collated: bool = False
     typed: bool = True
+    readable: bool = True
 
     @property
     def between_encodings(self) -> "Kind":
         """The same where servers keep text in different bytes, which give it its order."""
         if self.name == "jsonb":
-            return replace(self, hashed=_JSONB_PARTS, text=_JSONB_PARTS)
+            return replace(self, hashed=_JSONB_PARTS, text=_JSONB_PARTS, readable=False)
         return replace(self, ranged=False) if self.collated else self
 
 
@@ -86,7 +87,8 @@ KINDS = {
     26: Kind(name="oid", width=4),
     700: Kind(name="real", text="({v} + 0::real)::text", width=4),
     701: Kind(name="double precision", text="({v} + 0::float8)::text", width=8),
-    829: Kind(name="macaddr", width=6),
+    # width_bucket reads wrong borders where a value has 6 bytes, and 8 in an array.
+    829: Kind(name="macaddr", ranged=False),
     1042: Kind(name="bpchar", collated=True),
     1043: Kind(name="character varying", collated=True),
     1082: Kind(name="date", width=4),

@@ -12,6 +12,7 @@ from runner.plan import Definition
 from runner.watchdog import limited
 
 _INTERVAL = 0.5
+_MINUTE = 60_000
 
 
 @contextmanager
@@ -19,11 +20,18 @@ def signed_in(definition: Definition, *, seconds: float, tick: Tick) -> Iterator
     """Sessions with both servers; all that they do may take `seconds`, and neither can write."""
     with ExitStack() as sessions:
         pair = _both(sessions, definition, tick)
-        milliseconds = str(max(1, int(seconds * 1000)))
+        milliseconds = max(1, int(seconds * 1000))
+        limits = {
+            "statement_timeout": milliseconds,
+            # Who waits for a lock until the end has run out of time like anybody else.
+            "lock_timeout": 0,
+            # While one side computes, the other one waits in its transaction.
+            "idle_in_transaction_session_timeout": milliseconds + _MINUTE,
+        }
         for session in (pair.source, pair.target):
             sessions.enter_context(limited(session, seconds))
-            for name in _LIMITS:
-                session.execute("SELECT set_config(%s, %s, false)", [name, milliseconds])
+            for name, value in limits.items():
+                session.execute("SELECT set_config(%s, %s, false)", [name, str(value)])
         pair.target.execute("SET default_transaction_read_only = on")
         yield pair
 
@@ -55,7 +63,3 @@ def _opened(opening: Future[Session], tick: Tick) -> Session:
         wait([opening], timeout=_INTERVAL)
         tick()
     return opening.result()
-
-
-#: While one side computes, the other one may wait in its transaction as long as that takes.
-_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")

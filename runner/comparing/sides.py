@@ -162,7 +162,7 @@ def _position(request: Request, matched: Matched, pair: Pair) -> Position | None
     if request.definition.mode is not Mode.INCREMENTAL or matched.table is None:
         return None
     me = request.identity
-    if one_row(pair.target, checkpoint.exists(me.state_schema))[0] is None:
+    if one_row(pair.target, checkpoint.exists(me.state_schema)) == [None]:
         return None
     rows = list(copied(pair.target, checkpointed.position(me)))
     if not rows or rows[0][0] is None:

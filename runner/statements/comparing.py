@@ -210,7 +210,7 @@ def among(
         # up, not compared with each of them.
         parts.append(
             sql.SQL("({}) IN (SELECT * FROM ROWS FROM ({}))").format(
-                sql.SQL(", ").join(form.on(source=source) for form in key),
+                sql.SQL(", ").join(form.sought(source=source)[0] for form in key),
                 sql.SQL(", ").join(
                     sql.SQL("pg_catalog.unnest({})").format(array) for array in _arrays(key, whole)
                 ),
@@ -218,14 +218,14 @@ def among(
         )
     elif whole:
         (array,) = _arrays(key, whole)
-        parts.append(sql.SQL("{} = ANY({})").format(key[0].on(source=source), array))
+        parts.append(sql.SQL("{} = ANY({})").format(key[0].sought(source=source)[0], array))
     return sql.SQL("({})").format(sql.SQL(" OR ").join(parts)) if parts else sql.SQL("false")
 
 
 def _arrays(key: Sequence[Form], keys: Sequence[Sequence[str | None]]) -> Sequence[sql.Composable]:
     columns = zip(*keys, strict=True)
     return [
-        array_of([text or "" for text in texts], form.type_name)
+        array_of([text or "" for text in texts], form.sought(source=True)[1])
         for form, texts in zip(key, columns, strict=True)
     ]
 
@@ -233,11 +233,12 @@ def _arrays(key: Sequence[Form], keys: Sequence[Sequence[str | None]]) -> Sequen
 def _with_null(
     key: Sequence[Form], values: Sequence[str | None], *, source: bool
 ) -> sql.Composable:
+    sought = (form.sought(source=source) for form in key)
     equal = (
         sql.SQL("{} IS NOT DISTINCT FROM {}::{}").format(
-            form.on(source=source), sql.Literal(value), sql.SQL(form.type_name)
+            expression, sql.Literal(value), sql.SQL(type_name)
         )
-        for form, value in zip(key, values, strict=True)
+        for (expression, type_name), value in zip(sought, values, strict=True)
     )
     return sql.SQL("({})").format(sql.SQL(" AND ").join(equal))
 

@@ -1,5 +1,6 @@
 """Rows that differ are found exactly, whatever their keys are like and however many there are."""
 
+from math import isnan
 from typing import Any
 
 import pytest
@@ -23,17 +24,6 @@ def loaded(loads: Loads, query: str, *key: str, **fields: Any) -> Any:
     return pipeline
 
 
-def spoil(loads: Loads, *keys: str, column: str = "v") -> None:
-    """Change the first, delete the second, and put in a row like the third with another key."""
-    changed, gone = (sql.Literal(key) for key in keys)
-    loads.target.execute(
-        sql.SQL("UPDATE analytics.t SET {} = NULL WHERE id::text = {}").format(
-            sql.Identifier(column), changed
-        )
-    )
-    loads.target.execute(sql.SQL("DELETE FROM analytics.t WHERE id::text = {}").format(gone))
-
-
 KEYS = {
     "integer": "g - 2500",
     "bigint": "(g - 2500) * 3689348814741910::bigint",
@@ -42,7 +32,7 @@ KEYS = {
     "real": "((g - 2500) / 8.0)::real",
     "text": "chr(60 + g % 60) || '-' || g || E'\\t\\n\\\\''\"é'",
     "varchar(40)": "md5(g::text)",
-    'text COLLATE "en-x-icu"': "chr(60 + g % 60) || g",
+    'text COLLATE "C.utf8"': "chr(200 + g % 60) || g",
     "char(12)": "g::text",
     "uuid": "md5(g::text)::uuid",
     "bytea": "decode(md5(g::text), 'hex')",
@@ -73,27 +63,17 @@ def test_a_key_of_each_type_tells_rows_apart(loads: Loads, kind: str, hashing: s
     loads.target.execute("UPDATE analytics.t SET v = NULL WHERE v IN ('1', '2500')")
     loads.target.execute("DELETE FROM analytics.t WHERE v IN ('2', '4999')")
     loads.source.execute("DELETE FROM s WHERE v IN ('3', '2600')")
-    texts = "SELECT id::text FROM s WHERE v = ANY(%s) UNION ALL SELECT NULL LIMIT 2"
     report = compared(pipeline)
     assert (report.missing, report.extra, report.different) == (2, 2, 2)
     assert len(report.sample) == 6
-    assert set(columns_of(report).values() and map(frozenset, columns_of(report).values())) == {
-        frozenset({"v"})
-    }
-    if kind in ("integer", "text", "uuid", "bytea", "numeric", "inet", "date", "timestamptz"):
-        keys = {row[0] for row in loads.source.execute(texts, [["2", "4999"]])}
-        normal = {str(_trimmed(kind, key)) for key in keys if key}
-        assert {key for (key,) in found(report)[Kind.MISSING]} == normal
+    assert list(columns_of(report).values()) == [{"v"}, {"v"}]
+    if kind in ("integer", "text", "uuid", "bytea", "date"):
+        gone = "SELECT id::text FROM s WHERE v IN ('2', '4999')"
+        assert found(report)[Kind.MISSING] == {*loads.source.execute(gone).fetchall()}
     assert sum(r.source for r in report.ranges) == report.source_count == MANY - 2
     assert sum(r.target for r in report.ranges) == report.target_count == MANY - 2
     assert sum(r.missing for r in report.ranges) == 2
     assert all(r.differs == bool(r.missing + r.extra + r.different) for r in report.ranges)
-
-
-def _trimmed(kind: str, key: str) -> str:
-    if kind == "numeric" and "." in key:
-        return key.rstrip("0").rstrip(".")
-    return key.removesuffix("/32") if kind == "inet" else key
 
 
 def test_keys_of_several_columns_tell_rows_apart(loads: Loads, hashing: str) -> None:
@@ -329,7 +309,7 @@ def test_what_is_near_enough_is_equal(loads: Loads, kind: str, hashing: str) -> 
         pair
         for pair in NEAR
         if not (kind == "real" and pair[0] == "123456.75")
-        and not ("(" in kind and "Infinity" in (pair[0] or ""))
+        and not ("(" in kind and (pair[0] or "")[:3] in ("Inf", "1e1"))
     ]
     loads.source.execute(f"CREATE TABLE s (id int, v {kind})")
     loads.target.execute(f"CREATE TABLE analytics.t (id int PRIMARY KEY, v {kind})")
@@ -340,7 +320,7 @@ def test_what_is_near_enough_is_equal(loads: Loads, kind: str, hashing: str) -> 
     report = compared(pipeline, tolerances={"v": 0.1})
     expected = {(str(number),) for number, pair in enumerate(pairs) if not pair[2]}
     assert found(report)[Kind.DIFFERENT] == expected
-    assert columns_of(report) == dict.fromkeys(expected, {"v"})
+    assert columns_of(report) == {key: {"v"} for key in expected}
     loads.target.execute(
         "DELETE FROM analytics.t WHERE id = ANY(%s)", [[int(key) for (key,) in expected]]
     )
@@ -408,69 +388,59 @@ ROWS = st.dictionaries(
 COLUMNS = ("t", "f", "n", "b", "o", "a")
 
 
-@given(rows=ROWS, data=st.data())
+EDITS = st.lists(st.sampled_from(["keep", "delete", *COLUMNS]), min_size=25, max_size=25)
+
+
+@given(rows=ROWS, edits=EDITS)
 @settings(
-    max_examples=25,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_random_rows_are_equal_after_a_load_and_random_edits_are_found(
-    loads: Loads, rows: dict[tuple[str, int], tuple[Any, ...]], data: st.DataObject
+    loads: Loads, rows: dict[tuple[str, int], tuple[Any, ...]], edits: list[str]
 ) -> None:
-    pipeline = _load_rows(loads, rows)
+    pipeline = load_rows(loads, rows)
     assert_equal(pipeline)
-    keys = sorted(rows)
-    edits = {
-        key: data.draw(st.sampled_from(["keep", "delete", *COLUMNS]), label=str(key))
-        for key in keys
-    }
-    where = "WHERE (k, id) = (%s, %s)"
-    expected: dict[Kind, set[tuple[str, str]]] = {kind: set() for kind in Kind}
-    for key, edit in edits.items():
-        if edit == "delete":
-            loads.target.execute(f"DELETE FROM analytics.t {where}", key)
-            expected[Kind.MISSING].add((key[0], str(key[1])))
-        elif edit != "keep":
-            changed = _changed(edit, rows[key][COLUMNS.index(edit)])
-            loads.target.execute(
-                sql.SQL("UPDATE analytics.t SET {} = %s " + where).format(sql.Identifier(edit)),
-                [changed, *key],
-            )
-            expected[Kind.DIFFERENT].add((key[0], str(key[1])))
+    expected = {("new\t", "-1"): "insert"} if ("new\t", -1) not in rows else {}
     loads.target.execute("INSERT INTO analytics.t VALUES (E'new\\t', -1) ON CONFLICT DO NOTHING")
-    if ("new\t", -1) not in rows:
-        expected[Kind.EXTRA].add(("new\t", "-1"))
+    for key, edit in zip(sorted(rows), edits, strict=False):
+        if edit != "keep":
+            make_edit(loads, edit, key, rows[key])
+            expected[(key[0], str(key[1]))] = edit
     report = compared(pipeline, sample=1000)
-    assert found(report) == expected
-    assert columns_of(report) == {
-        (key[0], str(key[1])): {edit}
-        for key, edit in edits.items()
-        if edit not in ("keep", "delete")
+    changed = {key: {edit} for key, edit in expected.items() if edit in COLUMNS}
+    assert found(report) == {
+        Kind.MISSING: {key for key, edit in expected.items() if edit == "delete"},
+        Kind.EXTRA: {key for key, edit in expected.items() if edit == "insert"},
+        Kind.DIFFERENT: changed.keys(),
     }
-    assert compared(pipeline, level=Level.CHECKSUM).equal == (not any(expected.values()))
+    assert columns_of(report) == changed
+    assert compared(pipeline, level=Level.CHECKSUM).equal == (not expected)
+
+
+def make_edit(loads: Loads, edit: str, key: tuple[str, int], row: tuple[Any, ...]) -> None:
+    """Delete the row, or give one of its columns another value."""
+    if edit == "delete":
+        loads.target.execute("DELETE FROM analytics.t WHERE (k, id) = (%s, %s)", key)
+        return
+    statement = sql.SQL("UPDATE analytics.t SET {} = %s WHERE (k, id) = (%s, %s)")
+    value = _changed(edit, row[COLUMNS.index(edit)])
+    loads.target.execute(statement.format(sql.Identifier(edit)), [value, *key])
 
 
 def _changed(column: str, value: Any) -> Any:
     """Another value."""
     if value is None:
         return {"t": "", "f": 0.0, "n": 0, "b": b"", "o": False, "a": []}[column]
-    if column == "f":
-        return None if value == 0 or value != value else -value
-    if column == "n":
-        return None if value.is_nan() or value == 0 else -value
-    return (
-        {
-            "t": f"{value} ",
-            "b": bytes(value) + b"\0",
-            "o": not value,
-            "a": [*value, None] if column == "a" else None,
-        }[column]
-        if column != "o"
-        else not value
-    )
+    if column in "fn":
+        return None if value == 0 or isnan(value) else -value
+    if column == "o":
+        return not value
+    return value + {"t": " ", "b": b"\0", "a": [None]}[column]
 
 
-def _load_rows(loads: Loads, rows: dict[tuple[str, int], tuple[Any, ...]]) -> Any:
+def load_rows(loads: Loads, rows: dict[tuple[str, int], tuple[Any, ...]]) -> Any:
     for session, table in ((loads.source, "s"), (loads.target, "analytics.t")):
         session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.SQL(table)))
         session.execute(
