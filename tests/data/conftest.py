@@ -110,7 +110,7 @@ def hashing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     from runner.statements.hashes import PROBES
 
     way: str = request.param
-    for unknown in list(Hashing)[: list(Hashing).index(Hashing(way.split()[0]))]:
+    for unknown in list(Hashing)[: list(Hashing).index(Hashing(way.split(maxsplit=1)[0]))]:
         monkeypatch.delitem(PROBES, unknown)
     if way.endswith("encodings"):
         monkeypatch.setattr(sides, "_have_one_encoding", lambda _pair: False)
