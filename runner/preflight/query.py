@@ -143,7 +143,8 @@ def _refusal(error: psycopg.Error, query: str = "") -> Rejected:
     known = classify(error, Side.SOURCE)
     if known.patience is not None:
         raise error
-    if known.sqlstate.startswith(_OF_VALUES) and not error.diag.statement_position:
+    of_text = bool(query) and known.sqlstate == _NO_TEXT
+    if known.sqlstate.startswith(_OF_VALUES) and not error.diag.statement_position and not of_text:
         return Rejected({FIELD: [known.sentence]})
     message = error.diag.message_primary or ""
     if error.sqlstate == "42601" and "multiple commands" in message:
@@ -171,6 +172,8 @@ def looks_empty(query: str) -> bool:
 
 #: Planning computes what is constant; a function that claims to be may have read rows.
 _OF_VALUES = ("22", "P0001")
+#: character_not_in_repertoire: parsing says it of a name or of what is written, never of a row.
+_NO_TEXT = "22021"
 _NOT_TEXT = "The query contains a character that no text can have (NUL, or half a surrogate pair)."
 _PARAMETERS = "The query has a parameter ($1). Write the value itself into the query."
 _WRITES = "The query changes data: a WITH part inserts, updates or deletes. Here it may only read."

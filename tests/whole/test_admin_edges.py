@@ -51,9 +51,8 @@ def test_a_filter_that_is_nonsense_is_no_500(model: type, query: str) -> None:
 def test_each_copy_has_a_table_of_its_own() -> None:
     original = PipelineFactory(name="films", target_table="analytics.films")
     PipelineFactory(name="films_copy", target_table="analytics.films_copy")
-    html = (
-        person("editor").get(f"{listing(Pipeline, 'add')}?copy_of={original.pk}").content.decode()
-    )
+    address = f"{listing(Pipeline, 'add')}?copy_of={original.pk}"
+    html = person("editor").get(address).content.decode()
     assert 'value="analytics.films_copy2"' in html
 
 
