@@ -15,6 +15,7 @@ from pipelines import lifecycle
 from pipelines.admin import cells, compared, key_ranges, row_differences
 from pipelines.admin.base import ReadOnlyAdmin
 from pipelines.admin.frozen import definition_facts
+from pipelines.admin.repairing import REPAIR
 from pipelines.admin.said import said
 from pipelines.admin.verbs import Answer, Refused, Verb
 from pipelines.api.serializers.reconciliations import rows_for
@@ -34,6 +35,7 @@ _COMPARED = (
 )
 _LATEST = 200
 _LATEST_PIPELINES = 10
+_MOST_REPAIRS = 5
 
 
 def _cancel(request: HttpRequest, row: Reconciliation) -> Answer:
@@ -75,7 +77,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
     """What who compares writes, and people only ask for."""
 
     table = {"view": "view reconciliations"}
-    verbs = (CANCEL,)
+    verbs = (REPAIR, CANCEL)
     list_display = ("asked", "pipeline_link", "closely", "result", "found", "took", "asker")
     list_filter = ("status", "level", "requested_at", ("pipeline", LatestPipelines))
     list_select_related = ("pipeline", "requested_by")
@@ -171,6 +173,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
             sees_values=sees_values,
             differing=compared.total(row),
             facts=list(compared.facts(row)),
+            repairs=_repairs(row),
             query=row.definition.get("source_query", ""),
             definition=list(definition_facts(row.definition, _COMPARED)),
             **_neighbours(row),
@@ -187,6 +190,16 @@ def _again(row: Reconciliation) -> list[dict[str, Any]]:
         return [same]
     query = urlencode({"again": row.pk, "level": level})
     return [{"url": f"{address}?{query}", "label": _("Compare rows")}, same]
+
+
+def _repairs(row: Reconciliation) -> list[Any]:
+    """The runs that repaired what it found, newest first, as links with how they ended."""
+    runs = row.repairs.order_by("-started_at")[:_MOST_REPAIRS]
+    return [
+        {"link": cells.link(cells.page_of(run), cells.moment(run.started_at)), "run": run}
+        | {"badge": cells.run_badge(run.status), "written": cells.number(run.rows_written)}
+        for run in runs
+    ]
 
 
 def _neighbours(row: Reconciliation) -> dict[str, str]:

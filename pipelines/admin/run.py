@@ -37,11 +37,12 @@ class RunAdmin(ReadOnlyAdmin):
         "took",
         "read",
         "written",
-        "trigger",
+        "asked",
         "error",
     )
     list_filter = (
         "status",
+        "kind",
         "trigger",
         "started_at",
         ("pipeline", LatestPipelines),
@@ -112,6 +113,11 @@ class RunAdmin(ReadOnlyAdmin):
         """What changed in the target."""
         return cells.number(run.rows_written)
 
+    @admin.display(description=gettext_lazy("trigger"))
+    def asked(self, run: PipelineRun) -> str:
+        """What asked for it; a repair says that it is one."""
+        return cells.asked(run)
+
     @admin.display(description=gettext_lazy("error"))
     def error(self, run: PipelineRun) -> SafeString | str:
         """Why it failed."""
@@ -172,6 +178,10 @@ def _figures(run: PipelineRun) -> Iterator[tuple[str, str]]:
 
 def _facts(run: PipelineRun) -> Iterator[tuple[str, Any]]:
     yield pgettext("a run", "Run"), run.pk
+    yield _("Kind"), run.get_kind_display()
+    if run.reconciliation_id:
+        page = cells.page_of(run.reconciliation)
+        yield _("Repairs"), cells.link(page, _("what a comparison found"))
     yield _("Asked by"), run.requested_by or cells.EMPTY
     yield _("Trigger"), run.get_trigger_display()
     yield _("Requested"), cells.moment(run.requested_at)
