@@ -251,7 +251,7 @@ SPECTACULAR_SETTINGS = {
         "RunStatusEnum": "pipelines.states.RunStatus",
         "PipelineTypeEnum": "pipelines.choices.PipelineType",
         "HealthEnum": ["ok", "error"],
-        "ReconciliationEnum": ["OK", "WARNING"],
+        "ReconciliationStatusEnum": "pipelines.choices.ReconciliationStatus",
     },
     "PATH_CONVERTER_OVERRIDES": {
         "pipeline_uuid": {"type": "string", "format": "uuid"},

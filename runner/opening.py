@@ -36,6 +36,9 @@ def sign_in(
         raise
     try:
         return opening.result()
+    except RunError as error:
+        blame(error, side)
+        raise
     except (psycopg.OperationalError, ValueError) as error:  # UnicodeError is a ValueError, too
         failed = _failed(error, side, address.name)
         blame(failed, side)

@@ -33,7 +33,7 @@ from runner.preflight.values import NO_TEXT, Rejected
 
 log = logging.getLogger(__name__)
 
-#: Counting is limited by RECONCILE_SECONDS as people wait for it; a worker has this much longer.
+#: Who compares renews it each second; another takes over what was not renewed for so long.
 LEASE_SECONDS = 20.0
 _BUSY_SECONDS = 5.0
 _BEAT_SECONDS = 1.0
@@ -41,8 +41,8 @@ _BUG = "The comparison met an error of its own, which the log describes. Please 
 
 
 class ReconcileFailed(Exception):
-    """No answer: `code` is reconcile_timeout, source_unavailable, target_unavailable or
-    query_failed, `sentence` is for a person."""
+    """No answer: `code` is reconcile_timeout, source_unavailable, target_unavailable,
+    secret_unreadable or query_failed, `sentence` is for a person."""
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -134,7 +134,7 @@ def _made(
 def guarded(
     request: Callable[[], Request], tick: Callable[[], None], watch: Callable[[Done], None]
 ) -> Report:
-    """Compare; what servers and secrets have against it becomes ReconcileFailed or Rejected."""
+    """Compare; what speaks against it becomes ReconcileFailed, or Rejected of the question."""
     try:
         asked = request()
         return compare(asked, tick=tick, progress=watch)
@@ -146,14 +146,17 @@ def guarded(
             "raise the limit.",
         ) from None
     except Rejected as error:
-        if error.code.endswith("unavailable"):
-            raise ReconcileFailed(error.code, str(error)) from None
-        raise
+        if set(error.errors) <= _ASKED:
+            raise
+        code = error.code if error.code.endswith("unavailable") else "query_failed"
+        raise ReconcileFailed(code, str(error)) from None
     except UnicodeDecodeError:
         raise ReconcileFailed("query_failed", NO_TEXT) from None
     except RunError as error:
         raise ReconcileFailed(f"{side_of(error)}_unavailable", error.sentence) from None
-    except (Unreadable, BadName) as error:
+    except Unreadable as error:
+        raise ReconcileFailed("secret_unreadable", str(error)) from None
+    except BadName as error:
         raise ReconcileFailed("query_failed", str(error)) from None
     except psycopg.Error as error:
         side = side_of(error)
@@ -255,5 +258,7 @@ class _Hold:
             metadata.close()
 
 
+#: What the question itself may have wrong, beside the definition.
+_ASKED = {"tolerances"}
 _ABOUT_THE_QUERY = {"42", "22", "21", "0A", "54"}
 __all__ = ["Level", "ReconcileFailed", "ask", "definition_of", "is_short", "work"]

@@ -10,8 +10,7 @@ from knox.models import AuthToken
 from pipelines.api.urls import urlpatterns
 from runner.plan import Address, Method
 from runner.preflight import ConnectionReport, Findings, Preview
-from runner.reconcile import Counts
-from tests.control.asking import Asker, Stranger
+from tests.control.asking import EQUAL, Asker, Stranger
 from tests.data.loading import definition
 from tests.factories import ConnectionFactory, PipelineFactory, UserFactory
 
@@ -67,7 +66,7 @@ def _no_servers():
     with (
         mock.patch("runner.preflight.inspect", return_value=found),
         mock.patch("runner.preflight.preview", return_value=looked_at(found)),
-        mock.patch("runner.reconcile.count", return_value=Counts(source=1, target=1)),
+        mock.patch("runner.reconcile.compare", return_value=EQUAL),
         mock.patch(
             "runner.preflight.test_connection",
             return_value=ConnectionReport(ok=True, sentence="Connected."),

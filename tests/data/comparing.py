@@ -1,15 +1,21 @@
 """Asking for comparisons of what a test has loaded; no tests."""
 
 from typing import Any
+from uuid import UUID
 
 from pipelines.definition import freeze, position_hash
 from pipelines.models import Installation, Pipeline
 from runner.addresses import definition_of
 from runner.comparing.compare import compare
-from runner.comparing.values import Kind, Level, Report, Request
-from runner.plan import Identity
+from runner.comparing.values import Kind, Level, Report, Request, no_progress
+from runner.plan import Definition, Identity
+from runner.reconcile import guarded
 
 Row = tuple[str | None, ...]
+#: Of no saved pipeline, which has no checkpoint anywhere.
+NOBODY = Identity(
+    pipeline=UUID(int=0), installation=UUID(int=0), generation=0, epoch=0, definition_hash=""
+)
 
 
 def request_of(pipeline: Pipeline, **values: Any) -> Request:
@@ -24,6 +30,12 @@ def request_of(pipeline: Pipeline, **values: Any) -> Request:
     )
     given = {"level": Level.ROWS, "seconds": 60.0} | values
     return Request(definition=definition_of(pipeline), identity=identity, **given)
+
+
+def counting(definition: Definition, *, seconds: float) -> Report:
+    """Count both sides as the control plane does. Raises ReconcileFailed and Rejected."""
+    request = Request(definition=definition, identity=NOBODY, level=Level.COUNT, seconds=seconds)
+    return guarded(lambda: request, lambda: None, no_progress)
 
 
 def compared(pipeline: Pipeline, **values: Any) -> Report:
