@@ -10,7 +10,7 @@ import pytest
 
 from tests import cluster
 
-FIXTURES = ("databases", "connections", "processes", "browser", "language")
+FIXTURES = ("databases", "connections", "processes", "browser", "language", "static")
 
 _session = ExitStack()
 
