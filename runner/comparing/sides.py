@@ -11,7 +11,7 @@ from psycopg import sql
 
 from runner.comparing.asking import Pair, copied, one_row
 from runner.comparing.forms import Form, Hashing, forms_of, takes_tolerance
-from runner.comparing.values import Request
+from runner.comparing.values import Level, Request
 from runner.connections import Session
 from runner.plan import Column, Mode, Nulls, Position
 from runner.preflight.match import check_keys
@@ -177,6 +177,8 @@ def _position(request: Request, matched: Matched, pair: Pair) -> Position | None
 
 def _targets(request: Request, columns: Sequence[Column], table: Table) -> tuple[Column, ...]:
     found = [table.column(column.name) for column in columns]
+    if request.level is Level.COUNT:  # rows are counted whatever their columns
+        return tuple(match or column for column, match in zip(columns, found, strict=True))
     lacking = [c.name for c, match in zip(columns, found, strict=True) if match is None]
     if lacking:
         listed = ", ".join(f"“{name}”" for name in lacking)

@@ -1,5 +1,6 @@
 """Rows that differ are found exactly, whatever their keys are like and however many there are."""
 
+from decimal import Decimal
 from math import isnan
 from typing import Any
 
@@ -52,10 +53,17 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("kind", KEYS)
+#: As text is the same as md5 but for the hash: a few types will do.
+HASHED_KEYS = [
+    (way, kind)
+    for way in ("record", "text", "md5", "md5 between encodings")
+    for kind in KEYS
+    if way != "text" or kind in ("text", "real", "timestamptz")
+]
+
+
+@pytest.mark.parametrize(("hashing", "kind"), HASHED_KEYS, indirect=["hashing"])
 def test_a_key_of_each_type_tells_rows_apart(loads: Loads, kind: str, hashing: str) -> None:
-    if hashing == "text" and kind not in ("text", "real", "timestamptz"):
-        pytest.skip("the same as md5 but for the hash")
     loads.source.execute(f"CREATE TABLE s (id {kind}, v text)")
     loads.source.execute(f"INSERT INTO s SELECT {KEYS[kind]}, g FROM generate_series(1, {MANY}) g")
     pipeline = loaded(loads, "SELECT id, v FROM s", "id")
@@ -378,7 +386,9 @@ ROWS = st.dictionaries(
     st.tuples(
         st.none() | TEXTS,
         st.none() | st.floats(width=64),
-        st.none() | st.decimals(allow_nan=True, allow_infinity=False, places=3),
+        st.none()
+        | st.just(Decimal("NaN"))
+        | st.decimals(allow_nan=False, allow_infinity=False, places=3),
         st.none() | st.binary(max_size=9),
         st.none() | st.booleans(),
         st.none() | st.lists(st.none() | TEXTS, max_size=3),

@@ -55,21 +55,15 @@ class Repair(ApiView):
         """A run that moves only the rows that differ: missing ones are inserted, different ones
         updated, extra ones deleted. It compares anew first, and changes nothing when more rows
         differ by then than `max_rows`."""
-        values = self.validated(request)
+        found = Reconciliation.objects.select_related("pipeline").get(pk=reconciliation_id)
+        limit = self.validated(request)["max_rows"]
         try:
             now = lifecycle.request_repair(
-                reconciliation_id,
-                limit=values["max_rows"],
-                by=request.user,
-                trigger=Trigger.API,
+                found.pk, limit=limit, by=request.user, trigger=Trigger.API
             )
         except lifecycle.RepairRefused as refused:
-            found = Reconciliation.objects.select_related("pipeline").get(pk=reconciliation_id)
             raise Refused(
                 refused.sentence, refused.code, pipeline_status=found.pipeline.status
             ) from refused
-        pipeline = Reconciliation.objects.values_list("pipeline", flat=True).get(
-            pk=reconciliation_id
-        )
-        answer = AcceptedSerializer({"pipeline_id": pipeline, "status": now})
+        answer = AcceptedSerializer({"pipeline_id": found.pipeline_id, "status": now})
         return Response(answer.data, status=status.HTTP_202_ACCEPTED)
