@@ -82,6 +82,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "pipelines_pipeline_disable": (EDITOR, EDITOR),
     "pipelines_pipeline_reset": (ADMINISTRATOR, ADMINISTRATOR),
     "pipelines_reconciliation_cancel": (OPERATOR, OPERATOR),
+    "pipelines_reconciliation_repair": (OPERATOR, OPERATOR),
     "pipelines_connection_changelist": (VIEWER, VIEWER),
     "pipelines_connection_add": (ADMINISTRATOR, ADMINISTRATOR),
     "pipelines_connection_change": (VIEWER, ADMINISTRATOR),
