@@ -101,8 +101,12 @@ class Deleting:
                 for part in cut(keys[Kind.MISSING], self._definition.batch_size):
                     self._write(segments.sides, [], part)
         if done:
-            word = "deleted" if self._definition.mark is None else "marked as deleted"
-            self._notes.append(f"Rows gone from the source: {done:,} {word}.")
+            is_deleted = self._definition.mark is None
+            self._notes.append(
+                f"Rows gone from the source and deleted: {done:,}."
+                if is_deleted
+                else f"Rows gone from the source and marked as deleted: {done:,}."
+            )
 
     def _write(self, sides: Sides, gone: Sequence[Key], back: Sequence[Key]) -> int:
         """One batch, under the fence; the position stays where it is."""

@@ -139,10 +139,11 @@ def guarded(
         asked = request()
         return compare(asked, tick=tick, progress=watch)
     except psycopg.errors.QueryCanceled as error:
+        side = side_of(error)
         raise ReconcileFailed(
             "reconcile_timeout",
             f"Comparing took longer than {asked.seconds:g} seconds and was stopped (the "
-            f"{side_of(error)} was still at work). Ask again when the server has less to do, or "
+            f"{side} was still at work). Ask again when the server has less to do, or "
             "raise the limit.",
         ) from None
     except Rejected as error:

@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from pipelines import lifecycle
 from pipelines.admin import cells
@@ -138,7 +138,7 @@ def _never(_request: HttpRequest, _found: Reconciliation) -> Answer:
 REPAIR = Verb(
     name="repair",
     permission="run",
-    label=gettext_lazy("Repair"),
+    label=pgettext_lazy("to do it", "Repair"),
     icon="build",
     act=_never,
     fits=_can_be_repaired,
