@@ -122,7 +122,10 @@ class Execution:
         form = "binary" if moving.examined.binary else "text"
         self._say(f"Checked: {len(findings.columns)} columns, which pass as {form}.")
         full = moving.definition.mode is Mode.FULL
-        if full:
+        limit = self.held.pipeline.repair_limit
+        if limit is not None:
+            self._say("A repair: rows that do not differ stay as they are.")
+        elif full:
             self.publish = str(findings.method)
             self._say(f"The load will be published by {self.publish}.")
         else:
@@ -133,7 +136,7 @@ class Execution:
         lifecycle.started(self.held, self._result(), cleared=found.cleared)
         # From here on no batch is open unless `moving` says so: a wish is obeyed at once.
         self.control.interruptible = True
-        if (limit := self.held.pipeline.repair_limit) is not None:
+        if limit is not None:
             repair(
                 moving,
                 identity=self._identity(),

@@ -20,6 +20,7 @@ from pipelines.admin.theme import IntegerInput
 from pipelines.admin.verbs import Answer, Refused, Verb
 from pipelines.choices import Mode, ReconciliationLevel, ReconciliationStatus, Trigger
 from pipelines.models import Reconciliation
+from pipelines.states import RunStatus
 
 _MOST = 2**53
 
@@ -123,11 +124,13 @@ def _button(total: int) -> str:
 
 
 def _can_be_repaired(found: Reconciliation) -> bool:
+    """Once it has been repaired, only another comparison can tell what is left."""
     return bool(
         found.status == ReconciliationStatus.WARNING
         and found.level == ReconciliationLevel.ROWS
         and found.key
         and lifecycle.rows_to_change(found)
+        and not found.repairs.filter(status=RunStatus.SUCCESS).exists()
     )
 
 

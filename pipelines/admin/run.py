@@ -17,7 +17,7 @@ from pipelines.admin.frozen import definition_facts
 from pipelines.admin.run_list import CappedPaginator, LatestPipelines, search
 from pipelines.admin.said import said
 from pipelines.admin.words import EVENTS, PHASES
-from pipelines.choices import Publish
+from pipelines.choices import Publish, RunKind
 from pipelines.models import PipelineRun, RunEvent
 from pipelines.permissions import may
 from pipelines.states import BUSY, PipelineStatus, RunStatus
@@ -201,7 +201,7 @@ def _facts(run: PipelineRun) -> Iterator[tuple[str, Any]]:
     yield _("Generation"), run.generation
     if run.resumed:
         yield _("Resumed"), _("It went on from the checkpoint of an earlier run.")
-    if run.publish:
+    if run.publish and run.kind == RunKind.LOAD:
         yield _("Published by"), dict(Publish.choices).get(run.publish, run.publish)
     if run.promise:
         yield _("Late commits"), said(run.promise)

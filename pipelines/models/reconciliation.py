@@ -113,7 +113,9 @@ class Reconciliation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.id)
+        """With the pipeline's name where that is at hand; no query is worth it."""
+        known = "pipeline" in self._state.fields_cache
+        return f"{self.pipeline.name} ({self.level})" if known else str(self.id)
 
     @property
     def difference(self) -> int | None:

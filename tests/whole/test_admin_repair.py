@@ -125,6 +125,7 @@ def test_a_comparison_shows_its_repairs_and_a_repair_its_comparison(found):
 
     assert page(run) in client.get(page(found)).content.decode()
     assert page(found) in client.get(page(run)).content.decode()
+    assert not has_button(client, found)
     assert "API, repair" in text(client, found.pipeline)
 
 
