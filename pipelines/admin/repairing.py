@@ -29,7 +29,7 @@ class Change(NamedTuple):
     """How many rows a repair would change in one way; `is_nothing` when there are none."""
 
     label: str
-    count: str
+    number: str
     hint: str
     is_nothing: bool
 

@@ -35,7 +35,7 @@ def test_rows_that_are_gone_are_deleted(items: Loads) -> None:
     assert (run.rows_read, run.rows_written) == (5, 25)
     assert run.batches > 2
     event = run.events.latest("at")
-    assert "20 deleted" in event.message
+    assert "deleted: 20" in event.message
 
 
 def test_off_leaves_them(items: Loads) -> None:
