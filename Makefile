@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Linters import the settings: this keeps them from starting a server or writing .data.
 WITHOUT_SERVER := env DATABASE_URL=postgresql://nobody@127.0.0.1:1/none \
-	WAREHOUSE_URL=postgresql://nobody@127.0.0.1:1/none SECRET_KEY=lint \
+	WAREHOUSE_URL=postgresql://nobody@127.0.0.1:1/none SECRET_KEY=for-linters-only-which-neither-sign-nor-check-a-session \
 	ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 
 # One more than there are cores, four at most: tests wait for servers more than they compute.

@@ -10,6 +10,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pipelines.names import MAX_BYTES, is_system_schema
 
+# As Django's own check of a deployment has it.
+_LEAST_SECRET = 50
+_LEAST_VARIED = 5
+
 T = TypeVar("T")
 
 TRUE = {"1", "true", "yes", "on"}
@@ -102,6 +106,15 @@ def checked(name: str, value: T, check: Callable[[T], None]) -> T:
     except ValueError as error:
         raise BadSetting(name, str(error)) from None
     return value
+
+
+def hard_to_guess(secret: str) -> None:
+    """Raise ValueError for a secret that somebody may find by trying."""
+    if len(secret) < _LEAST_SECRET or len(set(secret)) < _LEAST_VARIED:
+        raise ValueError(
+            f"must be random text of at least {_LEAST_SECRET} characters, with which sessions are "
+            'signed. Make one: python -c "import secrets; print(secrets.token_urlsafe(50))"'
+        )
 
 
 def url(name: str, default: str) -> str:

@@ -51,6 +51,7 @@ else:
     ENCRYPTION_KEYS = env.items("ENCRYPTION_KEYS")
 
 env.checked("ENCRYPTION_KEYS", ENCRYPTION_KEYS, check_keys)
+env.checked("SECRET_KEY", SECRET_KEY, env.hard_to_guess)
 # A metadata server that is gone without a word is noticed within minutes, not hours.
 DATABASES["default"]["OPTIONS"] = {
     "connect_timeout": 10,
@@ -88,6 +89,8 @@ LIMIT_RUN = env.count("LIMIT_RUN", default=300, most=1_000_000)
 LIMIT_RECONCILE = env.count("LIMIT_RECONCILE", default=30, most=1_000_000)
 LIMIT_PREVIEW = env.count("LIMIT_PREVIEW", default=30, most=1_000_000)
 LIMIT_TEST = env.count("LIMIT_TEST", default=10, most=1_000_000)
+LIMIT_CHECK = env.count("LIMIT_CHECK", default=120, most=1_000_000)
+LIMIT_TOKENS = env.count("LIMIT_TOKENS", default=10, most=1_000_000)
 PRIVILEGED_ROLES = env.choice("PRIVILEGED_ROLES", default="WARN", known=("WARN", "REFUSE")).lower()
 CONNECTIONS_ALLOW_LOCAL = env.boolean("CONNECTIONS_ALLOW_LOCAL", default=False)
 SECRET_ENV_PREFIX = env.prefix("SECRET_ENV_PREFIX", "ETL_SECRET_")
@@ -148,7 +151,8 @@ INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.simple_history",
-    "django.contrib.admin",
+    # Its pages are loaded with the addresses of the site, which a worker does without.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

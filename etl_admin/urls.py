@@ -3,11 +3,20 @@
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from pipelines.api.urls import root
+
+admin.autodiscover()
+
+
+def nowhere(_request: HttpRequest, _rest: str) -> HttpResponse:
+    """Raises Http404."""
+    raise Http404
+
 
 # The pages of the browsable API look for these two names.
 signing_in = [
@@ -21,6 +30,8 @@ signing_in = [
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    # Of Django's admin: nothing of ours has a page elsewhere to be led to.
+    path("admin/r/<path:_rest>", nowhere),
     path("admin/", admin.site.urls),
     path("api/v1", root),
     path("api/v1/", include("pipelines.api.urls")),

@@ -6,10 +6,12 @@ secrets are never handed to anything here: that one was changed is an action of 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import Group, User
+from django.db.models.functions import Now
 from knox.models import AuthToken
 
 from pipelines import origins
@@ -66,6 +68,22 @@ def record(
         object_name=_kept(thing.name, 200),
         details=details,
     )
+
+
+def record_visit(user: Any) -> None:
+    """Keep that a program signs in by password or token: it does so with each request, so once an
+    hour for each address is enough."""
+    origin = origins.current()
+    known = AuditRecord.objects.filter(
+        action=AuditAction.SIGN_IN,
+        at__gt=Now() - timedelta(hours=1),
+        user=user,
+        via=origin.via,
+        token=origin.token,
+        address=origin.address,
+    )
+    if not known.exists():
+        record(AuditAction.SIGN_IN, by=user)
 
 
 def record_change(

@@ -39,6 +39,6 @@ class Headers(CSPMiddleware):
     ) -> PolicyParts:
         """The policy of this answer."""
         parts: PolicyParts = super().get_policy_parts(request, response, report_only)
-        if "json" in response.get("Content-Type", ""):
+        if not report_only and "json" in response.get("Content-Type", ""):
             parts.config = _DATA
         return parts

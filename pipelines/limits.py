@@ -13,12 +13,19 @@ from django.utils.translation import ngettext
 
 WINDOW_SECONDS = 60
 
-#: The setting that limits a verb of `permissions.VERBS`.
+#: The setting that limits a verb, most of them of `permissions.VERBS`.
 LIMITS = {
     "run": "LIMIT_RUN",
     "reconcile": "LIMIT_RECONCILE",
     "preview": "LIMIT_PREVIEW",
     "test connection": "LIMIT_TEST",
+    "pause": "LIMIT_RUN",
+    "cancel": "LIMIT_RUN",
+    "reset": "LIMIT_RUN",
+    "cancel reconciliation": "LIMIT_RUN",
+    # Verbs of no permission: what storing a definition asks of the servers, and one's own tokens.
+    "check": "LIMIT_CHECK",
+    "make token": "LIMIT_TOKENS",
 }
 
 # One statement, so that two requests cannot both be the last. The clock's time, not that of the

@@ -8,6 +8,7 @@ itself, and a flood fills no table. Nothing here tells whether a name exists.
 
 import math
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 from axes.handlers.database import AxesDatabaseHandler
@@ -17,8 +18,9 @@ from axes.models import AccessAttempt
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet, Sum
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
 from django.utils.translation import ngettext
 
 from pipelines import audit, origins
@@ -54,6 +56,7 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
         if request is None or request.axes_locked_out:
             return
         name = get_client_username(request, credentials) or ""
+        leave_body(request)
         with transaction.atomic():
             super().user_login_failed(sender, credentials, request, **kwargs)
             audit.record(AuditAction.SIGN_IN_FAILED, by=None, name=name)
@@ -70,6 +73,13 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
         super().user_logged_out(sender, request, user, **kwargs)
         if user is not None:
             audit.record(AuditAction.SIGN_OUT, by=user)
+
+
+def leave_body(request: Any) -> None:
+    """The package looks at what a form had in it. To the API nobody sends one, and reading whatever
+    else was sent may fail, which must not keep a failure from being counted."""
+    if request.path.startswith("/api/") and not hasattr(request, "_post"):
+        request._post, request._files = QueryDict(), MultiValueDict()
 
 
 def counts(name: str | None, address: str | None) -> tuple[int, int, int]:
@@ -111,14 +121,19 @@ def refuse_wrong_token(request: HttpRequest) -> int | None:
     return wait(request, TOKEN)
 
 
+def count_wrong_password(request: HttpRequest, name: str) -> None:
+    """Somebody who is signed in does not know the password."""
+    AxesProxyHandler.user_login_failed(__name__, {"username": name}, request)
+
+
 def forgive(request: HttpRequest, name: str) -> None:
     """Somebody signed in without a session: Django sends no signal then."""
-    _attempts(name, origins.client_address(request)).delete()
+    _attempts(name, address_of(request)).delete()
 
 
 def wait(request: HttpRequest, name: str | None) -> int:
     """Seconds until a lock-out of this name at this address is over, at the latest."""
-    which = _locking(name, origins.client_address(request))
+    which = _locking(name, address_of(request))
     last = recent().filter(which).aggregate(last=Max("attempt_time"))["last"]
     until = (last or timezone.now()) + _length() - timezone.now()
     return max(1, math.ceil(until.total_seconds()))
@@ -152,6 +167,15 @@ def name_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> 
     """The name that was tried, as long as one can be (AXES_USERNAME_CALLABLE)."""
     given = (credentials or request.POST).get("username")
     return None if given is None else str(given).replace("\0", "")[:150]
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """What failures are held against (AXES_CLIENT_IP_CALLABLE): of IPv6 the network of 64 bits,
+    within which one machine has as many addresses as it likes."""
+    address = origins.client_address(request)
+    if address is None or ":" not in address:
+        return address
+    return str(ip_network(f"{address}/64", strict=False).network_address)
 
 
 def cool_off(_request: Any = None) -> timedelta:

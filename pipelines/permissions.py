@@ -5,6 +5,9 @@ API and admin both ask here; the migration makes the groups from it.
 
 from typing import Any
 
+from django.contrib.auth.models import Permission
+from django.db.models import Q
+
 VIEWER = "viewer"
 OPERATOR = "operator"
 EDITOR = "editor"
@@ -21,7 +24,6 @@ VERBS: dict[str, str] = {
     "cancel": "pipelines.cancel_pipeline",
     "reconcile": "pipelines.reconcile_pipeline",
     "view reconciliations": "pipelines.view_reconciliation",
-    # Asking is limited; stopping what one has asked for is not.
     "cancel reconciliation": "pipelines.reconcile_pipeline",
     "preview": "pipelines.preview_pipeline",
     "reset": "pipelines.reset_pipeline",
@@ -68,6 +70,19 @@ GROUPS: dict[str, frozenset[str]] = {
 def may(user: Any, verb: str) -> bool:
     """True when `user` (a request's user, anonymous included) may do `verb` of VERBS."""
     return bool(user.is_active and user.has_perm(VERBS[verb]))
+
+
+def reaches(user: Any, other: Any) -> bool:
+    """True when `user` has every right that `other` has, so that managing them gives none away."""
+    if user.is_superuser:
+        return True
+    return not other.is_superuser and rights(other) <= rights(user)
+
+
+def rights(user: Any) -> set[int]:
+    """The permissions that a user who is no superuser has, active or not."""
+    which = Q(group__user=user) | Q(user=user)
+    return set(Permission.objects.filter(which).values_list("pk", flat=True))
 
 
 def make_groups(group_model: Any, permission_model: Any) -> None:

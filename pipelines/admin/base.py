@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected as confirm_deletion
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.admin.views.main import ERROR_FLAG, SEARCH_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
@@ -19,6 +19,7 @@ from pipelines.admin.fields import CommaList, Lines
 from pipelines.admin.theme import Textarea, TextInput, tick_box
 from pipelines.admin.verbs import Refused
 from pipelines.permissions import may
+from pipelines.searching import MOST_SEARCHED, MOST_WORDS, is_too_long, shortened
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -82,7 +83,33 @@ class Admin(AskingAdmin):
         """A NUL, which no text in PostgreSQL can have, is as wrong a filter as any other."""
         if any("\0" in value for values in request.GET.lists() for value in values[1]):
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+        if is_too_long(request.GET.get(SEARCH_VAR, "")):
+            facts = {"words": MOST_WORDS, "most": MOST_SEARCHED}
+            messages.warning(
+                request,
+                gettext("Only %(words)d words and %(most)d characters are searched for.") % facts,
+            )
         return super().changelist_view(request, extra_context)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """What the list's own filters ask for: any other column could be guessed bit by bit."""
+        return lookup in self._lookups() and super().lookup_allowed(lookup, value, request)
+
+    def _lookups(self) -> set[str]:
+        found = {"id__in", "pk__in"}
+        for one in self.list_filter:
+            field: Any = one[0] if isinstance(one, tuple | list) else one
+            if isinstance(field, str):
+                found |= {field, *(f"{field}__{lookup}" for lookup in _FILTERING)}
+            else:
+                found.add(field.parameter_name)
+        return found
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Rows with every word, of which there may be so many."""
+        return super().get_search_results(request, queryset, shortened(search_term))
 
     @admin.display(description=gettext_lazy("Select record"))
     def action_checkbox(self, obj: Any) -> SafeString:
@@ -146,6 +173,10 @@ class Admin(AskingAdmin):
         with transaction.atomic():
             self.log_deletions(request, self.model._default_manager.filter(pk=row.pk))
             self.delete_model(request, row)
+
+
+#: How Django's filters narrow a list.
+_FILTERING = ("exact", "id__exact", "isnull", "in", "gte", "gt", "lt", "lte")
 
 
 class ReadOnlyAdmin(Admin):

@@ -212,6 +212,12 @@ class PipelineAdmin(RestoringAdmin):
         built_in = Connection.objects.filter(name=DEFAULT_CONNECTION).first()
         return {"source_connection": built_in, "target_connection": built_in}
 
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """The form, which knows who asks the servers."""
+        form: Any = super().get_form(request, *args, **kwargs)
+        form.user = request.user
+        return form
+
     def changeform_view(
         self,
         request: HttpRequest,

@@ -36,6 +36,8 @@ class PipelineForm(PipelineModelForm):
     `findings` is what the servers said, None when they were not asked.
     """
 
+    #: Who has the form before them.
+    user: Any = None
     #: When the definition that this form shows was stored, to notice that another was meanwhile.
     version = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -122,7 +124,7 @@ class PipelineForm(PipelineModelForm):
 
     def _ask_servers(self, values: Mapping[str, Any]) -> None:
         try:
-            self.findings = servers.inspect(values)
+            self.findings = servers.inspect(values, by=self.user)
         except Rejected as rejected:
             told = {name: map(said, group) for name, group in rejected.errors.items()}
             self._add(told)

@@ -127,7 +127,7 @@ def restore(key: Any, record: Any, *, seen: str, by: Any) -> Findings | None:
     pipeline = _fresh(key)
     version = version_of(pipeline, record)
     _refuse_outdated(pipeline, seen)
-    findings = servers.inspect(version.values) if version.changes_data else None
+    findings = servers.inspect(version.values, by=by) if version.changes_data else None
     try:
         _store(
             pipeline, version, seen=seen, by=by, reason=changes.restored_from(record.history_date)

@@ -20,6 +20,7 @@ from pipelines.admin.words import EVENTS, PHASES
 from pipelines.choices import Publish, RunKind
 from pipelines.models import PipelineRun, RunEvent
 from pipelines.permissions import may
+from pipelines.searching import shortened
 from pipelines.states import BUSY, PipelineStatus, RunStatus
 
 _MOST_EVENTS = 200
@@ -81,7 +82,7 @@ class RunAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[PipelineRun], search_term: str
     ) -> tuple[QuerySet[PipelineRun], bool]:
         """Runs of pipelines with such a name, or with such an error."""
-        return search(queryset, search_term), False
+        return search(queryset, shortened(search_term)), False
 
     @admin.display(description=gettext_lazy("started"), ordering="started_at")
     def began(self, run: PipelineRun) -> SafeString | str:

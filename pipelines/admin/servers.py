@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from pipelines import limits
 from pipelines.admin.said import said
 from pipelines.admin.verbs import Refused
 from pipelines.busy import Busy, alone
@@ -23,9 +24,16 @@ class ComparisonFailed(Refused):
         self.kept = kept
 
 
-def inspect(values: Mapping[str, Any]) -> preflight.Findings:
+def inspect(values: Mapping[str, Any], *, by: Any) -> preflight.Findings:
     """Ask both servers about a definition, running nothing. Raises preflight.Rejected."""
-    return preflight.inspect(_definition(values))
+    try:
+        limits.spend(by, "check")
+        definition = _definition(values)
+        sides = (values["source_connection"], values["target_connection"])
+        with alone(*sides, to_save=True):
+            return preflight.inspect(definition)
+    except (limits.LimitReached, Busy) as refused:
+        raise preflight.Rejected({"": [refused.sentence]}) from refused
 
 
 def validate(values: Mapping[str, Any]) -> preflight.Preview:

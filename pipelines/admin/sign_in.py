@@ -33,7 +33,24 @@ class SignInForm(SignIn):
 
 
 class OwnPasswordForm(OwnPassword):
-    """One's own password; sessions elsewhere and all API tokens end with the old one."""
+    """One's own password; sessions elsewhere and all API tokens end with the old one.
+
+    Whoever found an open session cannot try passwords here without end.
+    """
+
+    request: Any = None
+
+    def clean_old_password(self) -> str:
+        """A wrong one counts as a failure to sign in; past the limit none is looked at."""
+        name = self.user.get_username()
+        if lockout.is_locked(name, lockout.address_of(self.request)):
+            seconds = lockout.wait(self.request, name)
+            raise ValidationError(lockout.sentence(seconds), code="too_many_attempts")
+        try:
+            return str(super().clean_old_password())
+        except ValidationError:
+            lockout.count_wrong_password(self.request, name)
+            raise
 
     def save(self, commit: bool = True) -> Any:
         """Both or neither."""
@@ -49,7 +66,7 @@ def change_own_password(
 ) -> HttpResponseBase:
     """The theme's page with our form."""
     view = PasswordChangeView.as_view(
-        form_class=OwnPasswordForm,
+        form_class=type("Form", (OwnPasswordForm,), {"request": request}),
         success_url=reverse(f"{admin.site.name}:password_change_done"),
         extra_context={**admin.site.each_context(request), **(extra_context or {})},
     )

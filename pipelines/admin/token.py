@@ -19,7 +19,8 @@ from pipelines import accounts
 from pipelines.admin import cells
 from pipelines.admin.base import Admin
 from pipelines.admin.theme import IntegerInput, TextInput
-from pipelines.permissions import may
+from pipelines.limits import LimitReached
+from pipelines.permissions import may, reaches
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -93,8 +94,11 @@ class TokenAdmin(Admin):
         return obj is None or obj.user_id == request.user.pk or may(request.user, "revoke tokens")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Who sees it may revoke it."""
-        return self.has_view_permission(request, obj)
+        """Of one's own, or of who has no more rights than one has."""
+        is_own = obj is None or obj.user_id == request.user.pk
+        return self.has_view_permission(request, obj) and (
+            is_own or reaches(request.user, obj.user)
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Everybody's, for themselves."""
@@ -118,8 +122,8 @@ class TokenAdmin(Admin):
         if form.is_valid():
             try:
                 token, secret = accounts.make_token(request.user, **form.cleaned_data)
-            except accounts.TooManyTokens as many:
-                form.add_error(None, many.sentence)
+            except (accounts.TooManyTokens, accounts.SignedOut, LimitReached) as refused:
+                form.add_error(None, refused.sentence)
             else:
                 shown = {"title": _("The new API token"), "token": token, "secret": secret}
                 return self._page(request, "made", ends=cells.exactly(token.expiry), **shown)

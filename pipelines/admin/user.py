@@ -6,7 +6,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils.html import format_html_join
@@ -19,6 +19,7 @@ from pipelines import accounts
 from pipelines.admin import words
 from pipelines.admin.audited import AuditedAdmin
 from pipelines.admin.theme import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from pipelines.permissions import reaches, rights
 
 if TYPE_CHECKING:
     UserPages = DjangoUserAdmin[User]
@@ -42,7 +43,7 @@ class GroupFilter(admin.RelatedFieldListFilter):
 
 @admin.register(User)
 class UserAdmin(UserPages, AuditedAdmin):
-    """An administrator manages users; only a superuser makes or touches superusers."""
+    """An administrator manages users who have no more rights; only a superuser makes superusers."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -71,10 +72,13 @@ class UserAdmin(UserPages, AuditedAdmin):
         return ", ".join(words.group(group.name) for group in user.groups.all())
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Groups under their words."""
+        """Groups under their words, of those that give no more rights than one has."""
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
         if db_field.name == "groups":
             field.label_from_instance = words.group
+            if not request.user.is_superuser:
+                beyond = Permission.objects.exclude(pk__in=rights(request.user))
+                field.queryset = field.queryset.exclude(permissions__in=beyond)
         return field
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
@@ -95,21 +99,21 @@ class UserAdmin(UserPages, AuditedAdmin):
         return {"is_staff": True}
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Not of superusers, unless one is a superuser."""
+        """Not of who has more rights."""
         return super().has_change_permission(request, obj) and _in_reach(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Not of superusers, and nobody deletes themselves."""
+        """Not of who has more rights, and nobody deletes themselves."""
         is_self = obj is not None and obj.pk == request.user.pk
         return (
             super().has_delete_permission(request, obj) and _in_reach(request, obj) and not is_self
         )
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Who is deactivated has no API tokens any more, and gets none back."""
+        """Who is deactivated has no sessions and API tokens any more, and gets none back."""
         super().save_related(request, form, formsets, change)
         if change and not form.instance.is_active:
-            accounts.revoke_all_tokens(form.instance, by=request.user)
+            accounts.deactivated(form.instance, by=request.user)
 
     # Django's own name for it, and its own parameters.
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002
@@ -153,7 +157,7 @@ def _without_links(deleted: list[Any], counts: dict[Any, int], *rest: Any) -> tu
 
 
 def _in_reach(request: HttpRequest, obj: User | None) -> bool:
-    return obj is None or not obj.is_superuser or request.user.is_superuser
+    return obj is None or reaches(request.user, obj)
 
 
 @admin.register(Group)

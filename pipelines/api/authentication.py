@@ -8,7 +8,7 @@ from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from pipelines import lockout, origins
+from pipelines import audit, lockout, origins
 from pipelines.api.refusals import TooManyAttempts
 from pipelines.choices import Via
 
@@ -31,6 +31,7 @@ class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]  # knox has
             raise
         if found is not None:
             origins.came_by(Via.TOKEN, token=found[1].token_key)
+            audit.record_visit(found[0])
         return found
 
     def authenticate_credentials(self, token: bytes) -> Any:
@@ -49,6 +50,7 @@ class BasicAuthentication(authentication.BasicAuthentication):
             raise AuthenticationFailed(_("Invalid username/password."))
         # The framework's own request reads the body when it is asked for a form.
         plain = request._request
+        lockout.leave_body(plain)
         try:
             found = super().authenticate_credentials(userid, password, plain)
         except AuthenticationFailed:
@@ -58,4 +60,5 @@ class BasicAuthentication(authentication.BasicAuthentication):
             raise
         lockout.forgive(plain, userid)
         origins.came_by(Via.BASIC)
+        audit.record_visit(found[0])
         return found

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines import changes, lifecycle
+from pipelines import changes, lifecycle, limits
 from pipelines.api.naming import unique_name
 from pipelines.busy import alone
 from pipelines.definition import DATA_FIELDS, is_editable
@@ -14,9 +14,12 @@ from runner import preflight
 
 
 def create(values: Mapping[str, Any], *, by: Any) -> tuple[Pipeline, tuple[str, ...]]:
-    """A new pipeline and the preflight's warnings. Raises Rejected and ValidationError."""
+    """A new pipeline and the preflight's warnings.
+
+    Raises Rejected, ValidationError, LimitReached and Busy.
+    """
     pipeline = Pipeline(**values)
-    warnings = _ask(pipeline)
+    warnings = _ask(pipeline, by=by)
     with unique_name(duplicate_name(pipeline.name)):
         changes.create(pipeline, by=by)
     return pipeline, warnings
@@ -26,7 +29,8 @@ def change(pipeline: Pipeline, values: Mapping[str, Any], *, by: Any) -> tuple[s
     """Store `values` on the pipeline; gives the preflight's warnings.
 
     The servers are asked only when what defines the data really changes, which is refused while a
-    run is requested or active. Raises Rejected, TransitionRefused and ValidationError.
+    run is requested or active. Raises Rejected, TransitionRefused, ValidationError, LimitReached
+    and Busy.
     """
     changed = {name for name, value in values.items() if getattr(pipeline, name) != value}
     for name in changed:
@@ -35,7 +39,7 @@ def change(pipeline: Pipeline, values: Mapping[str, Any], *, by: Any) -> tuple[s
     if changed & set(DATA_FIELDS):
         if not is_editable(pipeline.status):
             raise lifecycle.refusal(pipeline.pk, "edit")
-        warnings = _ask(pipeline)
+        warnings = _ask(pipeline, by=by)
     with unique_name(duplicate_name(pipeline.name)):
         lifecycle.edit(pipeline, changed, by=by)
     return warnings
@@ -51,9 +55,11 @@ def preview(pipeline: Pipeline, *, rows: int) -> preflight.Preview:
         return preflight.preview(preflight.definition_of(pipeline), rows=rows)
 
 
-def _ask(pipeline: Pipeline) -> tuple[str, ...]:
+def _ask(pipeline: Pipeline, *, by: Any) -> tuple[str, ...]:
+    limits.spend(by, "check")
     _open_secrets(pipeline)
-    return preflight.inspect(preflight.definition_of(pipeline)).warnings
+    with alone(pipeline.source_connection, pipeline.target_connection, to_save=True):
+        return preflight.inspect(preflight.definition_of(pipeline)).warnings
 
 
 def _open_secrets(pipeline: Pipeline) -> None:

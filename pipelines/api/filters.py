@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +11,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
 from pipelines.choices import Mode, PipelineType
+from pipelines.searching import MOST_SEARCHED, MOST_WORDS
 from pipelines.states import PipelineStatus
 
 ORDERINGS = (
@@ -23,6 +25,12 @@ ORDERINGS = (
     "created_at",
     "updated_at",
 )
+
+
+def few_words(text: str) -> None:
+    """Raise ValidationError for more words than are looked for."""
+    if len(text.split()) > MOST_WORDS:
+        raise ValidationError(_("Search for at most %(most)d words."), params={"most": MOST_WORDS})
 
 
 def _one_of(choices: list[str]) -> dict[str, Any]:
@@ -52,7 +60,10 @@ class PipelineFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter 
     mode = filters.ChoiceFilter(choices=Mode.choices, error_messages=_one_of(Mode.values))
     enabled = FlagFilter()
     search = filters.CharFilter(
-        method="find", label=_("Words in the name, the description or the target table")
+        method="find",
+        label=_("Words in the name, the description or the target table"),
+        max_length=MOST_SEARCHED,
+        validators=[few_words],
     )
     ordering = filters.OrderingFilter(
         fields=ORDERINGS,
@@ -61,13 +72,15 @@ class PipelineFilter(filters.FilterSet):  # type: ignore[misc]  # django-filter 
 
     def find(self, rows: QuerySet[Any], _name: str, text: str) -> QuerySet[Any]:
         """Pipelines in which every word occurs."""
-        for word in text.split():
-            rows = rows.filter(
+        found: QuerySet[Any] = rows.filter(
+            *(
                 Q(name__icontains=word)
                 | Q(description__icontains=word)
                 | Q(target_table__icontains=word)
+                for word in text.split()
             )
-        return rows
+        )
+        return found
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The rows, in an order without ties, so that pages neither repeat nor miss any."""

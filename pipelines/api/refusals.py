@@ -1,5 +1,6 @@
 """The API's own refusals, for what no verb of the lifecycle refuses."""
 
+from django.utils.translation import gettext_lazy
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
@@ -13,6 +14,16 @@ class Refused(APIException):
     def __init__(self, sentence: str, code: str, *, pipeline_status: str | None = None) -> None:
         super().__init__(sentence, code)
         self.pipeline_status = pipeline_status
+
+
+class LengthRequired(APIException):
+    """411: a body of unknown length, of which nothing would be read."""
+
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_code = "length_required"
+    default_detail = gettext_lazy(
+        "Send the body with a header “Content-Length”: one in chunks is not read."
+    )
 
 
 class TooManyAttempts(APIException):

@@ -11,7 +11,7 @@ from tests import cluster
 from tests.control.asking import Asker
 from tests.control.test_api_errors import shape
 from tests.data.loading import Loads
-from tests.factories import ConnectionFactory, PipelineFactory
+from tests.factories import ConnectionFactory, PipelineFactory, UserFactory
 
 QUERY = "SELECT 1 AS id, now() AS modified"
 #: Ways to write the address of this machine that no comparison of texts knows.
@@ -50,7 +50,7 @@ class TestMetadata:
     def test_so_does_the_admin(self, target_url, ours):
         pipeline = PipelineFactory.build(target_table="public.films", target_connection=ours)
         with pytest.raises(Rejected, match="holds our own tables"):
-            servers.inspect({name: getattr(pipeline, name) for name in FIELDS})
+            servers.inspect({name: getattr(pipeline, name) for name in FIELDS}, by=UserFactory())
 
     def test_and_a_run(self, ours, source, target, source_connection):
         loads = Loads(

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPLETE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
     "WAREHOUSE_URL": "postgresql://nobody@127.0.0.1:1/none",
-    "SECRET_KEY": "not a secret",
+    "SECRET_KEY": "not a secret, but long enough to be taken for one at the start",
     "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
 }
 
@@ -47,6 +47,8 @@ def test_a_complete_environment_starts() -> None:
     [
         ({"WAREHOUSE_URL": None}, "WAREHOUSE_URL: must be set"),
         ({"SECRET_KEY": None}, "SECRET_KEY: must be set"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY: must be random text of at least 50 characters"),
+        ({"SECRET_KEY": "ab" * 40}, "SECRET_KEY: must be random text of at least 50 characters"),
         ({"ENCRYPTION_KEYS": None}, "ENCRYPTION_KEYS: must be set"),
         ({"ENCRYPTION_KEYS": "short"}, "ENCRYPTION_KEYS: Key 1 of"),
         ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL: must be an address"),

@@ -40,7 +40,7 @@ class Sentinel:
 
 def new(name: str) -> Sentinel:
     """A password with every character that is trouble."""
-    core = f"Sentinel{secrets.token_hex(10)}"
+    core = f"Sentinel{secrets.token_hex(20)}"
     return Sentinel(name, f"{_TROUBLE}{core}{_TROUBLE}", core)
 
 

@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from pipelines import limits
 from pipelines.api.parameters import refuse_unknown
+from pipelines.api.refusals import LengthRequired
 from pipelines.models import Pipeline
 
 
@@ -20,8 +21,10 @@ class KnownParameters(APIView):
     parameters: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Sign in, check the permission, then the parameters."""
+        """Sign in, check the permission, then the body's length and the parameters."""
         super().initial(request, *args, **kwargs)
+        if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
+            raise LengthRequired
         method = "GET" if request.method == "HEAD" else str(request.method)
         if hasattr(self, method.lower()):
             refuse_unknown(request.query_params, self.parameters.get(method, ()))

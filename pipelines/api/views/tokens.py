@@ -4,7 +4,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from knox.models import AuthToken
 from rest_framework import status
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import AuthenticationFailed, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -49,6 +49,8 @@ class TokenList(ApiView):
             )
         except accounts.TooManyTokens as many:
             raise Refused(many.sentence, "too_many_tokens") from many
+        except accounts.SignedOut as ended:
+            raise AuthenticationFailed(ended.sentence) from ended
         row.token = row_token
         return Response(NewTokenSerializer(row).data, status=status.HTTP_201_CREATED)
 

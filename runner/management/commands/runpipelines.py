@@ -10,6 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 class Command(BaseCommand):
     """Run pipelines until told to stop."""
 
+    # They look at the pages of the site, which would have to be loaded for nothing else.
+    requires_system_checks = ()
+
     help = (
         "Run requested pipelines until SIGTERM or Ctrl-C: the batch in progress is finished and "
         "its pipeline handed to another worker. A second signal rolls the batch back at once."
