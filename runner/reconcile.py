@@ -86,9 +86,9 @@ def is_short(pipeline: Any, level: Level) -> bool:
     return bool(rows <= settings.RECONCILE_ROWS_AT_ONCE)
 
 
-def work(worker: UUID, stop: threading.Event) -> Literal[True] | None:
-    """Make one comparison that waits. None: there was none."""
-    held = lifecycle.claim_reconciliation(worker=worker, lease=LEASE_SECONDS)
+def work(worker: UUID, stop: threading.Event, *, waited: float = 0) -> Literal[True] | None:
+    """Make one comparison that has waited for so many seconds. None: there was none."""
+    held = lifecycle.claim_reconciliation(worker=worker, lease=LEASE_SECONDS, waited=waited)
     if held is None:
         return None
     pipeline = held.pipeline
@@ -98,6 +98,9 @@ def work(worker: UUID, stop: threading.Event) -> Literal[True] | None:
     except Busy:
         lifecycle.hand_back_reconciliation(held, seconds=_BUSY_SECONDS)
         return True
+    except Reconciliation.DoesNotExist:
+        log.info("Comparison %s was deleted while it was made.", held.pk)
+        return True
     log.info("Comparison %s of “%s”: %s.", done.pk, pipeline.name, done.status)
     return True
 
@@ -105,7 +108,10 @@ def work(worker: UUID, stop: threading.Event) -> Literal[True] | None:
 def _made(
     held: Reconciliation, stop: threading.Event, *, seconds: float, raises: bool
 ) -> Reconciliation:
-    """Compare, and keep the answer or why there is none."""
+    """Compare, and keep the answer or why there is none.
+
+    Raises Reconciliation.DoesNotExist when it was deleted meanwhile.
+    """
     failure: ReconcileFailed | Rejected | None = None
     with suppress(Superseded), _Hold(held, stop) as hold:
         try:

@@ -61,9 +61,15 @@ def ask(
     return Reconciliation.objects.get(pk=row.pk)
 
 
-def claim_reconciliation(*, worker: UUID, lease: float) -> Reconciliation | None:
-    """Take one comparison that waits, or whose holder was lost. None when there is none."""
-    due = Q(status=ReconciliationStatus.REQUESTED, next_attempt_at__lte=Now())
+def claim_reconciliation(
+    *, worker: UUID, lease: float, waited: float = 0
+) -> Reconciliation | None:
+    """Take one comparison that has waited for so many seconds, or whose holder was lost.
+
+    None when there is none.
+    """
+    since = Now() - timedelta(seconds=waited)
+    due = Q(status=ReconciliationStatus.REQUESTED, next_attempt_at__lte=since)
     lost = Q(status=ReconciliationStatus.RUNNING, lease_until__lt=Now())
     with transaction.atomic():
         rows = Reconciliation.objects.filter(due | lost).order_by("next_attempt_at", "id")
