@@ -23,7 +23,8 @@ PROBES = {
     Hashing.RECORD: HASHES[Hashing.RECORD].format(
         sql.SQL(
             "ROW(1::smallint, 2::integer, -5::bigint, 3::oid, true, NULL::text,"
-            " 'text'::text COLLATE \"C\", 'text'::bpchar COLLATE \"C\", 0.1::real, 0.1::float8, 'NaN'::float8,"
+            " 'text'::text COLLATE \"C\", 'text'::bpchar COLLATE \"C\","
+            " 0.1::real, 0.1::float8, 'NaN'::float8,"
             " date '2026-01-01', '00000000-0000-0000-0000-000000000001'::uuid,"
             " '08:00:2b:01:02:03'::macaddr, pg_catalog.int8send(4))"
         )
