@@ -123,6 +123,7 @@ class Execution:
         self._say(f"Checked: {len(findings.columns)} columns, which pass as {form}.")
         full = moving.definition.mode is Mode.FULL
         limit = self.held.pipeline.repair_limit
+        begins = "" if full else moving.show(found)
         if limit is not None:
             self._say("A repair: rows that do not differ stay as they are.")
         elif full:
@@ -130,8 +131,7 @@ class Execution:
             self._say(f"The load will be published by {self.publish}.")
         else:
             self.resumed = found.phase == "loading" and found.position is not None
-            moving.show(found)
-            self._say(_begins(self.control.progress.value))
+            self._say(begins)
             self._say(self.promise)
         lifecycle.started(self.held, self._result(), cleared=found.cleared)
         # From here on no batch is open unless `moving` says so: a wish is obeyed at once.
@@ -284,10 +284,6 @@ class Execution:
     def _label(self) -> str:
         run = self.held.run.pk if self.held.run else "none yet"
         return f"Pipeline {self.held.pipeline.name}, run {run}"
-
-
-def _begins(value: str | None) -> str:
-    return "Reading from the beginning." if value is None else f"Reading after {value}."
 
 
 def _rejection(error: Rejected) -> RunError:

@@ -106,13 +106,15 @@ class Moving:
         with self.control.uninterrupted():
             self.fence.mark("done")
 
-    def show(self, found: Checkpoint) -> None:
-        """Mirror the position that this run starts from."""
+    def show(self, found: Checkpoint) -> str:
+        """Mirror the position that this run starts from; says where that is."""
         progress = self.control.progress
         progress.seq, progress.checkpoint_rows = found.seq, found.rows
         if found.position is not None:
             position = with_shown(found.position, self.target)
             progress.value, progress.key = position.shown_value, position.shown_key
+        value = progress.value
+        return "Reading from the beginning." if value is None else f"Reading after {value}."
 
     # Full
 

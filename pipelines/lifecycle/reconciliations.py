@@ -61,9 +61,7 @@ def ask(
     return Reconciliation.objects.get(pk=row.pk)
 
 
-def claim_reconciliation(
-    *, worker: UUID, lease: float, waited: float = 0
-) -> Reconciliation | None:
+def claim_reconciliation(*, worker: UUID, lease: float, waited: float = 0) -> Reconciliation | None:
     """Take one comparison that has waited for so many seconds, or whose holder was lost.
 
     None when there is none.

@@ -61,7 +61,7 @@ def test_people_ask_which_rows_differ_and_see_them(tab, films):
     expect(tab.get_by_role("region", name="Missing rows").last).to_contain_text("Ran")
     tab.get_by_text("Ranges that differ").first.click()
     expect(tab.get_by_role("cell", name="missing: 1, different: 1")).to_be_visible()
-    tab.get_by_role("link", name="films").click()
+    tab.get_by_role("link", name="films", exact=True).click()
     expect(tab.get_by_text("Missing: 1, different: 1.")).to_be_visible()
 
 

@@ -57,12 +57,12 @@ ALLOWED = {
     *("ETL", "PostgreSQL", "SQL", "API", "TLS", "Python", "JSON", "IP", "UTC", "cookie"),
     # The words of SQL, and of PostgreSQL's own settings and codes.
     *("SELECT", "NULL", "SQLSTATE", "WITH", "FORCE", "AS", "42P01", "PT10M"),
-    *("minutes", "day", "id", "text", "jsonb", "int", "integer"),
+    *("minutes", "day", "id", "text", "jsonb", "int", "integer", "timestamp", "boolean"),
     # Values that are the same in the API, with their explanation in Russian beside them.
     *("full", "incremental", "auto", "swap", "merge", "replace", "fail", "include", "exclude"),
     *("disable", "prefer", "require", "verify", "ca"),
     *("stored", "environment", "file", "Docker", "Kubernetes"),
-    *("count", "checksum", "rows"),
+    *("count", "checksum", "rows", "off", "soft", "hard"),
     # A type that the API knows and nothing offers yet; keys; what Django's own Russian has.
     *("PYTHON", "esc", "ID", "Control", "Command", "Mac", "Single", "Sing", "On", "LDAP"),
     *("Ctrl", "Enter"),
