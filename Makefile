@@ -93,3 +93,5 @@ lock: $(DEV_READY)
 		pyproject.toml -o requirements.txt
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header \
 		--group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	uv pip compile --python-version 3.11 --universal --generate-hashes --no-header \
+		bench/reladiff.in -o bench/reladiff.txt

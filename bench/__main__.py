@@ -1,4 +1,4 @@
-"""`python -m bench [reload memory incremental latency]`: measure, print a table for the README."""
+"""`python -m bench [reload memory incremental latency reconcile]`: measure, print a table."""
 
 import argparse
 import importlib
@@ -8,7 +8,7 @@ from bench.figures import print_table
 from bench.ground import ground
 from bench.work import MeasurementError
 
-_MEASURES = ("reload", "memory", "incremental", "latency")
+_MEASURES = ("reload", "memory", "incremental", "latency", "reconcile")
 
 
 def main() -> int:

@@ -26,11 +26,16 @@ class Worker:
         self.process = process
 
     def peak_memory(self) -> int:
-        """The most memory this process ever held, in bytes (VmHWM of proc(5), Linux only)."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise MeasurementError("The system does not tell a process's peak memory.")
+        """The most memory this process ever held, in bytes."""
+        return peak_memory(self.process.pid)
+
+
+def peak_memory(pid: int) -> int:
+    """The most memory a process ever held, in bytes (VmHWM of proc(5), Linux only)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise MeasurementError("The system does not tell a process's peak memory.")
 
 
 @contextmanager

@@ -63,6 +63,12 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 | _failing_badge(request),
                 _item(_("Runs"), "history", "pipelines_pipelinerun_changelist", "view runs"),
                 _item(
+                    _("Comparisons"),
+                    "balance",
+                    "pipelines_reconciliation_changelist",
+                    "view reconciliations",
+                ),
+                _item(
                     _("Connections"),
                     "database",
                     "pipelines_connection_changelist",

@@ -78,6 +78,10 @@ if STATE_SCHEMA in TARGET_SCHEMAS:
 RUNNER_LEASE_SECONDS = env.number("RUNNER_LEASE_SECONDS", default=30, least=1, most=3600)
 RUNNER_POLL_SECONDS = env.number("RUNNER_POLL_SECONDS", default=5, least=0.1, most=3600)
 RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", default=30, least=0.1, most=3600)
+RECONCILE_WORKER_SECONDS = env.number(
+    "RECONCILE_WORKER_SECONDS", default=3600, least=1, most=86_400
+)
+RECONCILE_ROWS_AT_ONCE = env.count("RECONCILE_ROWS_AT_ONCE", default=100_000, most=1_000_000_000)
 RETENTION_DAYS = env.number("RETENTION_DAYS", default=90, least=1, most=36_500)
 AUDIT_DAYS = env.number("AUDIT_DAYS", default=365, least=1, most=36_500)
 # How often a user may ask in a minute; 0: without limit.
@@ -251,7 +255,7 @@ SPECTACULAR_SETTINGS = {
         "RunStatusEnum": "pipelines.states.RunStatus",
         "PipelineTypeEnum": "pipelines.choices.PipelineType",
         "HealthEnum": ["ok", "error"],
-        "ReconciliationEnum": ["OK", "WARNING"],
+        "ReconciliationStatusEnum": "pipelines.choices.ReconciliationStatus",
     },
     "PATH_CONVERTER_OVERRIDES": {
         "pipeline_uuid": {"type": "string", "format": "uuid"},

@@ -25,12 +25,14 @@ _EXPANDED: dict[str, tuple[str, ...]] = {
 #: Nothing of these is shown: SQL, logs, the command's own words, the names in a planner's answer.
 _SKIPPED = (
     *("management", "statements", "silence.py", "processes.py", "housekeeping.py"),
-    *("costs.py", "keys.py"),
+    *("costs.py", "keys.py", "kinds.py"),
 )
 #: Phrases that are not for people.
 _NOT_SHOWN = {
     "PostgreSQL {parameter_status}",
     "read committed",
+    "looking at rows",
+    "timestamp with time zone",
     "1 second",
     "no time",
     "none yet",

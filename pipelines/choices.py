@@ -54,6 +54,14 @@ class NullPolicy(models.TextChoices):
     EXCLUDE = "exclude", _("exclude: leave them out")
 
 
+class DeleteMissing(models.TextChoices):
+    """What becomes of rows of an incremental target that the query no longer returns."""
+
+    OFF = "off", _("off: they stay")
+    SOFT = "soft", _("soft: they are marked in a column of the table")
+    HARD = "hard", _("hard: they are deleted")
+
+
 class Trigger(models.TextChoices):
     """What asked for a run."""
 
@@ -72,6 +80,25 @@ class RunKind(models.TextChoices):
     REPAIR = "repair", _("Repair")
 
 
+class ReconciliationLevel(models.TextChoices):
+    """How closely source and target are compared."""
+
+    COUNT = "count", _("count: how many rows each side has")
+    CHECKSUM = "checksum", _("checksum: whether the rows are the same")
+    ROWS = "rows", _("rows: which rows differ, and in which columns")
+
+
+class ReconciliationStatus(models.TextChoices):
+    """Where a comparison stands; OK and WARNING are what it found."""
+
+    REQUESTED = "REQUESTED", _("Requested")
+    RUNNING = "RUNNING", _("Comparing")
+    OK = "OK", _("Equal")
+    WARNING = "WARNING", _("Differs")
+    FAILED = "FAILED", pgettext_lazy("comparison", "Failed")
+    CANCELLED = "CANCELLED", pgettext_lazy("comparison", "Cancelled")
+
+
 class AuditAction(models.TextChoices):
     """What people did, as the audit keeps it."""
 
@@ -85,6 +112,8 @@ class AuditAction(models.TextChoices):
     CANCEL = "cancel", pgettext_lazy("audit", "Cancel")
     RESET = "reset", _("Checkpoint reset")
     RECONCILE = "reconcile", _("Compared")
+    RECONCILE_CANCEL = "reconcile_cancel", _("Comparison cancelled")
+    REPAIR = "repair", _("Repair")
     PREVIEW = "preview", _("Previewed")
     TEST = "test", _("Connection tested")
     CREATE = "create", pgettext_lazy("audit", "Created")

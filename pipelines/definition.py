@@ -31,6 +31,9 @@ FREE_FIELDS = (
     "max_shrink_percent",
     "null_policy",
     "late_margin",
+    "delete_missing",
+    "delete_column",
+    "max_delete_percent",
 )
 FIELDS = DATA_FIELDS + FREE_FIELDS
 

@@ -22,6 +22,7 @@ LIMITS = {
     "pause": "LIMIT_RUN",
     "cancel": "LIMIT_RUN",
     "reset": "LIMIT_RUN",
+    "cancel reconciliation": "LIMIT_RUN",
     # Verbs of no permission: what storing a definition asks of the servers, and one's own tokens.
     "check": "LIMIT_CHECK",
     "make token": "LIMIT_TOKENS",

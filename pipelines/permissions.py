@@ -23,6 +23,8 @@ VERBS: dict[str, str] = {
     "pause": "pipelines.pause_pipeline",
     "cancel": "pipelines.cancel_pipeline",
     "reconcile": "pipelines.reconcile_pipeline",
+    "view reconciliations": "pipelines.view_reconciliation",
+    "cancel reconciliation": "pipelines.reconcile_pipeline",
     "preview": "pipelines.preview_pipeline",
     "reset": "pipelines.reset_pipeline",
     "view runs": "pipelines.view_pipelinerun",
@@ -42,6 +44,7 @@ _VIEW = {
     "pipelines.view_pipelinestate",
     "pipelines.view_pipelinerun",
     "pipelines.view_runevent",
+    "pipelines.view_reconciliation",
     "pipelines.view_worker",
     "pipelines.view_connection",
 }

@@ -10,7 +10,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from pipelines import lockout
-from pipelines.models import AuditRecord, PipelineRun, RunEvent
+from pipelines.models import AuditRecord, PipelineRun, Reconciliation, RunEvent
 from pipelines.states import RunStatus
 
 #: However old: a pipeline that runs once a year has a history too.
@@ -20,8 +20,8 @@ BATCH = 200
 
 
 def prune(limit: int = BATCH) -> int:
-    """Delete at most `limit` runs, and as many events that belong to no run, that are older than
-    RETENTION_DAYS. Returns how many; several may do it at once.
+    """Delete at most `limit` runs, as many events that belong to no run, and as many comparisons,
+    that are older than RETENTION_DAYS. Returns how many; several may do it at once.
     """
     before = Now() - timedelta(days=settings.RETENTION_DAYS)
     kept = PipelineRun.objects.filter(pipeline=OuterRef("pipeline")).order_by("-generation")
@@ -31,7 +31,12 @@ def prune(limit: int = BATCH) -> int:
         started_at__lt=before, finished_at__lt=before, generation__lt=oldest_kept
     ).exclude(status=RunStatus.RUNNING)
     events = RunEvent.objects.filter(run=None, at__lt=before)
-    return _delete(runs.order_by("started_at"), limit) + _delete(events.order_by("at"), limit)
+    compared = Reconciliation.objects.filter(requested_at__lt=before, finished_at__lt=before)
+    return (
+        _delete(runs.order_by("started_at"), limit)
+        + _delete(events.order_by("at"), limit)
+        + _delete(compared.order_by("requested_at"), limit)
+    )
 
 
 def prune_audit(limit: int = BATCH) -> int:

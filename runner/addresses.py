@@ -12,7 +12,7 @@ from pipelines.models import Connection, Pipeline
 from pipelines.names import TableName
 from pipelines.secrets import Unreadable, WrongKey
 from pipelines.validation.schemas import reserved
-from runner.plan import Address, Definition, Method, Mode, Nulls, Privileged
+from runner.plan import Address, Definition, Deletes, Method, Mode, Nulls, Privileged
 
 
 def address_of(connection: Connection) -> Address:
@@ -72,6 +72,9 @@ def definition_of(pipeline: Pipeline) -> Definition:
                 "max_shrink_percent",
                 "null_policy",
                 "late_margin",
+                "delete_missing",
+                "delete_column",
+                "max_delete_percent",
             )
         },
         source=pipeline.source_connection,
@@ -98,5 +101,8 @@ def definition_from(
         max_shrink_percent=values.get("max_shrink_percent"),
         null_policy=Nulls(values["null_policy"]),
         late_margin=values["late_margin"] or None,
+        delete_missing=Deletes(values.get("delete_missing", Deletes.OFF)),
+        delete_column=values.get("delete_column") or None,
+        max_delete_percent=values.get("max_delete_percent"),
         privileged=Privileged(settings.PRIVILEGED_ROLES),
     )

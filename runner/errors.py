@@ -96,12 +96,12 @@ _NO_SLOT = re.compile(r"too many (clients|connections)|remaining connection slot
 _QUOTABLE = ("21", "42", "3D", "3F", "0A", "53", "54", "55", "57", "25")
 
 
-def blame(error: psycopg.Error, side: Side) -> None:
+def blame(error: psycopg.Error | RunError, side: Side) -> None:
     """Remember whose server raised `error`; both are at work in the same lines of code."""
-    error.etl_side = side  # type: ignore[attr-defined]  # ours alone, read by side_of
+    error.etl_side = side  # type: ignore[union-attr]  # ours alone, read by side_of
 
 
-def side_of(error: psycopg.Error) -> Side:
+def side_of(error: psycopg.Error | RunError) -> Side:
     """Whose server raised `error`."""
     side: Side = getattr(error, "etl_side", Side.TARGET)
     return side
@@ -253,3 +253,10 @@ _AT_THE_SOURCE = {
     **dict.fromkeys(("23505", "23514"), _CORRECT_THE_QUERY),
     "25006": "A query may only read: take out of it what writes.",
 }
+
+UNKNOWN_OUTCOME = RunError(
+    "The connection to the target was lost during COMMIT. The next run finds out whether it "
+    "happened and goes on from there.",
+    error_class="UnknownOutcome",
+    patience=USUAL,
+)

@@ -20,12 +20,13 @@ from pipelines.states import RUNNING
 from runner.addresses import definition_from
 from runner.connections import Session, reading, writing
 from runner.control import CancelSeen, Control, Fenced, PauseSeen, StopSeen, clock
-from runner.errors import USUAL, RunError, UnknownOutcome, classify, side_of
+from runner.errors import UNKNOWN_OUTCOME, RunError, UnknownOutcome, classify, side_of
 from runner.fence import Fence, TargetAhead
 from runner.moving import Moving
 from runner.plan import Checkpoint, Definition, Identity, Mode
 from runner.preflight.examine import examine
 from runner.preflight.values import Rejected
+from runner.repairing import repair
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Execution:
         except Rejected as error:
             return self._failed(_rejection(error))
         except UnknownOutcome:
-            return self._failed(_UNKNOWN)
+            return self._failed(UNKNOWN_OUTCOME)
         except (Unreadable, BadName) as error:
             return self._failed(RunError(str(error), error_class=type(error).__name__))
         except psycopg.Error as error:
@@ -121,18 +122,29 @@ class Execution:
         form = "binary" if moving.examined.binary else "text"
         self._say(f"Checked: {len(findings.columns)} columns, which pass as {form}.")
         full = moving.definition.mode is Mode.FULL
-        if full:
+        limit = self.held.pipeline.repair_limit
+        begins = "" if full else moving.show(found)
+        if limit is not None:
+            self._say("A repair: rows that do not differ stay as they are.")
+        elif full:
             self.publish = str(findings.method)
             self._say(f"The load will be published by {self.publish}.")
         else:
             self.resumed = found.phase == "loading" and found.position is not None
-            moving.show(found)
-            self._say(_begins(self.control.progress.value))
+            self._say(begins)
             self._say(self.promise)
         lifecycle.started(self.held, self._result(), cleared=found.cleared)
         # From here on no batch is open unless `moving` says so: a wish is obeyed at once.
         self.control.interruptible = True
-        if full:
+        if limit is not None:
+            repair(
+                moving,
+                identity=self._identity(),
+                limit=limit,
+                tolerances=lifecycle.tolerances_of(self.held),
+                seconds=settings.RECONCILE_WORKER_SECONDS,
+            )
+        elif full:
             moving.full()
         else:
             moving.incremental(found)
@@ -274,25 +286,14 @@ class Execution:
         return f"Pipeline {self.held.pipeline.name}, run {run}"
 
 
-def _begins(value: str | None) -> str:
-    return "Reading from the beginning." if value is None else f"Reading after {value}."
-
-
 def _rejection(error: Rejected) -> RunError:
-    sentences = [sentence for group in error.errors.values() for sentence in group]
-    return RunError(" ".join(sentences), error_class="Preflight")
+    return RunError(" ".join(map(" ".join, error.errors.values())), error_class="Preflight")
 
 
 def _failure(error: RunError) -> Failure:
     return Failure(sentence=error.sentence, error_class=error.error_class, sqlstate=error.sqlstate)
 
 
-_UNKNOWN = RunError(
-    "The connection to the target was lost during COMMIT. The next run finds out whether it "
-    "happened and goes on from there.",
-    error_class="UnknownOutcome",
-    patience=USUAL,
-)
 #: A time limit: what took too long may pass in smaller steps.
 _TOO_LONG = "57014"
 _CLEARED = "The checkpoint was cleared (reset, or the definition changed): this load starts anew."

@@ -1,8 +1,9 @@
-"""What refuses a publish: each guard looks at both tables and raises RunError with a sentence."""
+"""What refuses a load: each guard looks at what there is and raises RunError with a sentence."""
 
 from pipelines.names import TableName
 from runner.connections import Session
 from runner.errors import ONCE, USUAL, RunError
+from runner.plan import Column, Position
 from runner.preflight.table import Table, find_table, swap_obstacles
 from runner.staging import Staged
 from runner.statements import catalog, load, publish
@@ -121,4 +122,24 @@ def check_result(session: Session, staged: Staged) -> None:
             f"After the load {staged.target} would not hold the {staged.rows} rows of the query "
             "(a trigger, a rule, or rows with equal keys?): nothing was changed.",
             error_class="ResultDiffers",
+        )
+
+
+def check_same_order(position: Position | None, column: Column, basis: str) -> None:
+    """A position is text of one type, in one order; rows would be on its other side by another."""
+    if position is None:
+        return
+    if position.cursor_type != column.type_name:
+        raise RunError(
+            f"The incremental key “{column.name}” was {position.cursor_type} and is "
+            f"{column.type_name} now. Reset the checkpoint to load everything again, or cast the "
+            "column to its old type in the query.",
+            error_class="SchemaChanged",
+        )
+    if position.basis != basis:
+        raise RunError(
+            "The source puts rows in another order than when the checkpoint was written (was: "
+            f"{position.basis or 'nothing special'}; is: {basis or 'nothing special'}). Reset the "
+            "checkpoint to load everything again.",
+            error_class="SchemaChanged",
         )

@@ -8,9 +8,11 @@ from pipelines.names import TableName
 from runner.connections import Session
 from runner.contained import ask
 from runner.control import Control, clock
+from runner.deleting import Deleting
 from runner.errors import RunError
 from runner.fence import Fence, ensure_schema, with_shown
-from runner.plan import Checkpoint, Column, Definition, Nulls, Position
+from runner.guards import check_same_order
+from runner.plan import TIMESTAMPTZ, Checkpoint, Column, Definition, Deletes, Nulls, Position
 from runner.preflight.examine import Examined
 from runner.preflight.promise import bounds_for
 from runner.publish import publish_staged
@@ -77,7 +79,7 @@ class Moving:
         order = self.examined.order
         self._check_not_vanished(found)
         self._check_not_emptied(found)
-        _check_same_order(found.position, order[0], self.examined.basis)
+        check_same_order(found.position, order[0], self.examined.basis)
         self._check_nulls(order[0])
         bounds = bounds_for(self.source, promise, order[0], found.position)
         if bounds.position is not None and not bounds.reads_again:
@@ -93,16 +95,26 @@ class Moving:
         self._notice_waiting(order[0], bounds.upper)
         if self.definition.null_policy is Nulls.INCLUDE:
             self._move_placeless(order[0], upsert)
+        if self.definition.delete_missing is not Deletes.OFF:
+            Deleting(
+                self.definition,
+                target=self.target,
+                fence=self.fence,
+                control=self.control,
+                notes=self.notes,
+            ).run()
         with self.control.uninterrupted():
             self.fence.mark("done")
 
-    def show(self, found: Checkpoint) -> None:
-        """Mirror the position that this run starts from."""
+    def show(self, found: Checkpoint) -> str:
+        """Mirror the position that this run starts from; says where that is."""
         progress = self.control.progress
         progress.seq, progress.checkpoint_rows = found.seq, found.rows
         if found.position is not None:
             position = with_shown(found.position, self.target)
             progress.value, progress.key = position.shown_value, position.shown_key
+        value = progress.value
+        return "Reading from the beginning." if value is None else f"Reading after {value}."
 
     # Full
 
@@ -128,7 +140,8 @@ class Moving:
         if table is None:
             with self.target.transaction():
                 ensure_schema(self.target, name.schema)
-                self.target.execute(load.create_table(name, self.columns, key))
+                columns = (*self.columns, *self._marks())
+                self.target.execute(load.create_table(name, columns, key))
         for statement in load.batch_table(name, self.columns, key):
             self.target.execute(statement)
         self.target.execute(load.position_table(self.columns))
@@ -140,6 +153,13 @@ class Moving:
             floor=floor,
             basis=self.examined.basis,
         )
+
+    def _marks(self) -> tuple[Column, ...]:
+        """The column of a new table that marks deleted rows, unless the query returns it."""
+        mark = self.definition.mark
+        if mark is None or any(column.name == mark for column in self.columns):
+            return ()
+        return (Column(name=mark, oid=TIMESTAMPTZ, type_name="timestamp with time zone"),)
 
     def _check_not_vanished(self, found: Checkpoint) -> None:
         """A new, empty table must not be filled from the middle."""
@@ -270,23 +290,3 @@ class Moving:
         if written.position is not None:
             progress.value = written.position.shown_value
             progress.key = written.position.shown_key
-
-
-def _check_same_order(position: Position | None, column: Column, basis: str) -> None:
-    """A position is text of one type, in one order; rows would be on its other side by another."""
-    if position is None:
-        return
-    if position.cursor_type != column.type_name:
-        raise RunError(
-            f"The incremental key “{column.name}” was {position.cursor_type} and is "
-            f"{column.type_name} now. Reset the checkpoint to load everything again, or cast the "
-            "column to its old type in the query.",
-            error_class="SchemaChanged",
-        )
-    if position.basis != basis:
-        raise RunError(
-            "The source puts rows in another order than when the checkpoint was written (was: "
-            f"{position.basis or 'nothing special'}; is: {basis or 'nothing special'}). Reset the "
-            "checkpoint to load everything again.",
-            error_class="SchemaChanged",
-        )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from runner import libpq
-from runner.errors import RunError, Side, classify_connect
+from runner.errors import RunError, Side, blame, classify_connect
 from runner.plan import Address
 from runner.reach import check_not_metadata, ways_to
 
@@ -36,13 +36,20 @@ def sign_in(
         raise
     try:
         return opening.result()
-    except psycopg.OperationalError as error:
-        raise classify_connect(error, side, address.name) from error
-    except ValueError as error:  # UnicodeError is one, too
-        raise RunError(
-            f"The {side} connection “{address.name}” has a host that cannot be one. Correct it.",
-            error_class=type(error).__name__,
-        ) from error
+    except RunError as error:
+        blame(error, side)
+        raise
+    except (psycopg.OperationalError, ValueError) as error:  # UnicodeError is a ValueError, too
+        failed = _failed(error, side, address.name)
+        blame(failed, side)
+        raise failed from error
+
+
+def _failed(error: psycopg.OperationalError | ValueError, side: Side, name: str) -> RunError:
+    if isinstance(error, psycopg.OperationalError):
+        return classify_connect(error, side, name)
+    sentence = f"The {side} connection “{name}” has a host that cannot be one. Correct it."
+    return RunError(sentence, error_class=type(error).__name__)
 
 
 def _open_into(opening: Future[S], kind: type[S], address: Address, name: str) -> None:

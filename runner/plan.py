@@ -51,6 +51,14 @@ class Nulls(StrEnum):
     EXCLUDE = "exclude"
 
 
+class Deletes(StrEnum):
+    """What becomes of rows that the query of an incremental pipeline no longer returns."""
+
+    OFF = "off"
+    SOFT = "soft"
+    HARD = "hard"
+
+
 class Privileged(StrEnum):
     """What is made of a source whose role may do more than read."""
 
@@ -76,7 +84,15 @@ class Definition:
     max_shrink_percent: int | None = None
     null_policy: Nulls = Nulls.FAIL
     late_margin: str | None = None
+    delete_missing: Deletes = Deletes.OFF
+    delete_column: str | None = None
+    max_delete_percent: int | None = None
     privileged: Privileged = Privileged.WARN
+
+    @property
+    def mark(self) -> str | None:
+        """The target's column that marks deleted rows, where they are marked."""
+        return self.delete_column if self.delete_missing is Deletes.SOFT else None
 
 
 @dataclass(frozen=True, kw_only=True)

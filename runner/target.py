@@ -9,13 +9,14 @@ from pipelines.names import TableName
 from runner.connections import Session
 from runner.fence import Fence, commit
 from runner.plan import Column, Position
-from runner.source import BINARY_HEADER, BINARY_TRAILER, Piece
+from runner.source import BINARY_HEADER, BINARY_TRAILER, Piece, RowStream
 from runner.statements import load
 
 #: A batch whose worker froze lets its locks go after this long.
 BATCH_LIMIT_SECONDS = 120
 #: libpq keeps a buffer as large as the most it was ever given at once.
 SLICE_BYTES = 512 * 1024
+_ANY_NUMBER = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,18 @@ class PostgresTarget:
         commit(self.session)
         self._fence.counted(received)
         return Written(received=received, changed=changed, position=position)
+
+    def put_all(
+        self, stream: RowStream, into: TableName, columns: Sequence[Column], *, binary: bool
+    ) -> int:
+        """All rows of a stream into a table, within the transaction that is open; how many."""
+        self.session.run(load.copy_in(into, columns, binary=binary))
+        if binary:
+            self._put(BINARY_HEADER)
+        while stream.wait_first():
+            for piece in stream.pieces(_ANY_NUMBER):
+                self._put(piece.data)
+        return self._end_copy(binary=binary)
 
     def _begin_batch(
         self, into: TableName, columns: Sequence[Column], *, binary: bool, durable: bool

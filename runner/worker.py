@@ -19,6 +19,7 @@ from pipelines import installation, lifecycle
 from pipelines.lifecycle import Claim, Failure, Result, Superseded
 from pipelines.models import Pipeline, Worker
 from pipelines.states import BUSY, RUN_REQUESTED
+from runner import reconcile
 from runner.control import Control, clock
 from runner.doorbell import Doorbell
 from runner.execution import execute
@@ -36,6 +37,8 @@ _KEPT = timedelta(days=30)
 # Something is due but another session holds its row: look again soon, but do not spin.
 _SHORTEST_REST = 0.05
 _FIRST_PAUSE = 0.1
+#: Seconds after which a comparison is made though runs wait.
+_LONG_ENOUGH = 60.0
 _BUG = "The worker met an error of its own, which its log describes. Please report it."
 
 
@@ -73,13 +76,19 @@ def work(signals: Signals, *, once: bool) -> bool:
 
 
 def step(worker: UUID, signals: Signals) -> bool | None:
-    """Claim one pipeline and run it. None: nothing waited; False: the run failed."""
+    """Claim one pipeline and run it, or make a comparison that waits.
+
+    Runs come first, but not before a comparison that has waited long. None: nothing waited;
+    False: the run failed.
+    """
     lease = settings.RUNNER_LEASE_SECONDS
     sign_in(worker)
+    if reconcile.work(worker, signals.stop, waited=_LONG_ENOUGH):
+        return True
     asked_at = clock()
     held = lifecycle.claim(worker=worker, lease=lease)
     if held is None:
-        return None
+        return reconcile.work(worker, signals.stop)
     control = Control(
         generation=held.generation,
         lease=lease,

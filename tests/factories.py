@@ -8,8 +8,16 @@ from django.contrib.auth.models import Group, User
 from django.db.models.functions import Now
 from factory.django import DjangoModelFactory
 
-from pipelines.choices import Mode, SslMode, Trigger
-from pipelines.models import DEFAULT_CONNECTION, Connection, Pipeline, PipelineRun, Worker
+from pipelines.choices import Mode, ReconciliationLevel, ReconciliationStatus, SslMode, Trigger
+from pipelines.definition import freeze
+from pipelines.models import (
+    DEFAULT_CONNECTION,
+    Connection,
+    Pipeline,
+    PipelineRun,
+    Reconciliation,
+    Worker,
+)
 from pipelines.states import RunStatus
 
 PASSWORD = "correct horse battery staple"
@@ -98,6 +106,39 @@ class RunFactory(DjangoModelFactory[PipelineRun]):
     finished_at = factory.LazyAttribute(
         lambda run: None if run.status == RunStatus.RUNNING else Now()
     )
+
+
+class ReconciliationFactory(DjangoModelFactory[Reconciliation]):
+    """A comparison of rows that found both sides equal; `open=True` for one that is being made."""
+
+    class Meta:
+        model = Reconciliation
+
+    class Params:
+        open = factory.Trait(
+            status=ReconciliationStatus.RUNNING,
+            lease_until="2126-01-01T00:00:00Z",
+            finished_at=None,
+            source_count=None,
+            target_count=None,
+            missing=None,
+            extra=None,
+            different=None,
+        )
+
+    pipeline = factory.SubFactory(PipelineFactory, key_columns=["id"])
+    definition = factory.LazyAttribute(lambda row: freeze(row.pipeline))
+    level = ReconciliationLevel.ROWS
+    status = ReconciliationStatus.OK
+    attempt = 1
+    started_at = Now()
+    finished_at = Now()
+    source_count = 3
+    target_count = 3
+    missing = 0
+    extra = 0
+    different = 0
+    key = factory.LazyFunction(lambda: ["id"])
 
 
 class AttemptFactory(DjangoModelFactory[AccessAttempt]):

@@ -55,7 +55,7 @@ class AskingAdmin(ThemedAdmin):
                 label=verb.label,
                 icon=verb.icon,
                 url=self.address(verb.name, row),
-                asks=bool(verb.question),
+                asks=verb.asks,
                 variant=verb.variant,
             )
             for verb in self.verbs
@@ -80,6 +80,8 @@ class AskingAdmin(ThemedAdmin):
         if row is None:
             messages.warning(request, _("It does not exist any more."))
             return HttpResponseRedirect(self.list_address())
+        if verb.form is not None:
+            return verb.form(self, request, row)
         if request.method == "POST":
             self._ask(verb, request, row)
             return HttpResponseRedirect(self._came_from(request, row))
@@ -89,7 +91,7 @@ class AskingAdmin(ThemedAdmin):
 
     def _ask(self, verb: Verb, request: HttpRequest, row: Any) -> None:
         try:
-            answer = self._do(verb, request, row)
+            answer = self.do(verb, request, row)
         except Refused as refused:
             messages.error(request, refused.sentence)
             return
@@ -97,13 +99,20 @@ class AskingAdmin(ThemedAdmin):
         for warning in answer.warnings:
             messages.warning(request, warning)
 
-    def _do(self, verb: Verb, request: HttpRequest, row: Any) -> Answer:
-        """Do it, unless it is asked too often, and note in the row's history who did."""
+    def do(
+        self,
+        verb: Verb,
+        request: HttpRequest,
+        row: Any,
+        act: Callable[[HttpRequest, Any], Answer] | None = None,
+    ) -> Answer:
+        """Do it (by `act` where a form said how), unless it is asked too often, and note in the
+        row's history who did. Raises Refused."""
         try:
             limits.spend(request.user, verb.permission)
         except limits.LimitReached as reached:
             raise Refused(reached.sentence) from reached
-        answer = verb.act(request, row)
+        answer = (act or verb.act)(request, row)
         # In English, as Django keeps its own: who reads it has a language of their own.
         with override("en"):
             label = str(verb.label)
@@ -149,12 +158,12 @@ class AskingAdmin(ThemedAdmin):
         """The verbs that this person may ask of many rows, beside Django's own actions."""
         asked: dict[str, Any] = {
             verb.name: (
-                partial(_on_many, partial(self._do, verb), verb.said),
+                partial(_on_many, partial(self.do, verb), verb.said),
                 verb.name,
                 verb.label,
             )
             for verb in self.verbs
-            if verb.said is not None and may(request.user, verb.permission)
+            if verb.is_for_many and may(request.user, verb.permission)
         }
         return {**asked, **super().get_actions(request)}
 
@@ -173,18 +182,21 @@ class AskingAdmin(ThemedAdmin):
         rows: Iterable[Any],
         *,
         act: Callable[[HttpRequest, Any], Any],
-        said: Callable[[int], str],
+        said: Callable[[int], str] | None,
     ) -> None:
-        """Do it row by row; one message for what was done, one for each refusal."""
+        """Do it row by row; one message for what was done (without `said` for each answer), one
+        for each refusal."""
         done, refusals = 0, []
         for row in rows:
             try:
-                act(request, row)
+                answer = act(request, row)
                 done += 1
+                if said is None:
+                    _tell(request, answer)
             except Refused as refused:
                 said_of = {"name": row, "sentence": refused.sentence}
                 refusals.append(_("“%(name)s”: %(sentence)s") % said_of)
-        if done:
+        if done and said is not None:
             messages.success(request, said(done))
         for sentence in refusals[:_MOST_REFUSALS]:
             messages.error(request, sentence)
@@ -192,9 +204,16 @@ class AskingAdmin(ThemedAdmin):
             messages.error(request, _("And %(count)d more were refused.") % {"count": more})
 
 
+def _tell(request: HttpRequest, answer: Answer) -> None:
+    """In one message: good news and bad ones of the same row are read together."""
+    sentences = " ".join(map(str, (answer.sentence, *answer.warnings)))
+    tell = messages.warning if answer.warnings else messages.success
+    tell(request, sentences)
+
+
 def _on_many(
     act: Callable[[HttpRequest, Any], Any],
-    said: Callable[[int], str],
+    said: Callable[[int], str] | None,
     pages: AskingAdmin,
     request: HttpRequest,
     rows: Iterable[Any],

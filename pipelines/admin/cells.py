@@ -11,6 +11,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, npgettext_lazy, pgettext
 
+from pipelines.choices import RunKind
 from pipelines.states import BADGES, PipelineStatus, RunStatus
 
 EMPTY = "—"
@@ -34,6 +35,14 @@ def pipeline_badge(status: str) -> SafeString:
 def run_badge(status: str) -> SafeString:
     """How a run stands or ended."""
     return badge(RunStatus(status).label, BADGES.get(status, "default"))
+
+
+def asked(run: Any) -> str:
+    """What asked for a run; a repair says that it is one."""
+    trigger = str(run.get_trigger_display())
+    if run.kind == RunKind.REPAIR:
+        return _("%(trigger)s, repair") % {"trigger": trigger}
+    return trigger
 
 
 def badge(label: Any, colour: str) -> SafeString:

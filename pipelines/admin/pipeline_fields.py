@@ -4,7 +4,6 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy
 
-# The first tab has all that a new pipeline needs.
 FIELDSETS: Any = (
     (
         gettext_lazy("Query and table"),
@@ -39,6 +38,13 @@ FIELDSETS: Any = (
         {
             "classes": ("tab",),
             "fields": ("publish", "allow_empty", "max_shrink_percent", "allow_cascade"),
+        },
+    ),
+    (
+        gettext_lazy("Deleted rows"),
+        {
+            "classes": ("tab",),
+            "fields": ("delete_missing", "delete_column", "max_delete_percent"),
         },
     ),
     (gettext_lazy("About"), {"classes": ("tab",), "fields": ("description", "enabled")}),

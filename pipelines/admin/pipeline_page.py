@@ -11,13 +11,14 @@ from django.utils.translation import gettext_lazy
 
 from pipelines.admin import cells, duplicating, live
 from pipelines.admin.charts import history_charts
+from pipelines.admin.compared_last import compared_last
 from pipelines.admin.runs_table import runs_table
 from pipelines.admin.said import said
 from pipelines.admin.verbs import Button
 from pipelines.admin.words import PHASES
 from pipelines.admin.worker import alive
 from pipelines.choices import Mode
-from pipelines.models import Pipeline, PipelineRun, PipelineState, RunEvent
+from pipelines.models import Pipeline, PipelineRun, PipelineState, Reconciliation, RunEvent
 from pipelines.permissions import may
 from pipelines.states import (
     ACTIVE,
@@ -49,6 +50,8 @@ def facts(
     pipeline = Pipeline.objects.with_last_run().get(pk=key)
     offered = buttons(request, pipeline)
     sees_runs = may(request.user, "view runs")
+    compared = compared_last(request, pipeline)
+    is_moving = pipeline.status in BUSY or (compared is not None and compared["is_open"])
     return {
         "parts": _PARTS,
         "panel": {
@@ -68,8 +71,9 @@ def facts(
         },
         "progress": live.figures(pipeline) if pipeline.status in ACTIVE else None,
         # Asks itself again as long as somebody is at work, and then no more.
-        "live_url": cells.page_of(pipeline, "live") if pipeline.status in BUSY else None,
+        "live_url": cells.page_of(pipeline, "live") if is_moving else None,
         "checkpoint": _checkpoint(pipeline),
+        "compared": compared,
         "runs": runs_table(_last_runs(key)) if sees_runs else None,
         "charts": history_charts(key) if sees_runs else [],
         "runs_url": f"{cells.list_of(PipelineRun)}?pipeline__id__exact={key}",
@@ -180,9 +184,11 @@ def deletion(pipelines: list[Pipeline]) -> tuple[list[str], dict[Any, int], set[
     """What goes with these pipelines, in the form that Django's confirmation page wants."""
     runs = PipelineRun.objects.filter(pipeline__in=pipelines).count()
     events = RunEvent.objects.filter(pipeline__in=pipelines).count()
+    comparisons = Reconciliation.objects.filter(pipeline__in=pipelines).count()
     counts: dict[Any, int] = {
         Pipeline._meta.verbose_name_plural: len(pipelines),
         PipelineRun._meta.verbose_name_plural: runs,
         RunEvent._meta.verbose_name_plural: events,
+        Reconciliation._meta.verbose_name_plural: comparisons,
     }
     return [str(pipeline) for pipeline in pipelines], counts, set(), []

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from pipelines import audit, lifecycle
-from pipelines.admin import servers
+from pipelines import lifecycle
+from pipelines.admin.comparing import RECONCILE
 from pipelines.admin.verbs import Answer, Refused, Verb
-from pipelines.choices import AuditAction, Mode, Trigger
+from pipelines.choices import Mode, Trigger
 from pipelines.models import Pipeline
 from pipelines.states import (
     ACTIVE,
@@ -82,20 +82,6 @@ def _reset(request: HttpRequest, pipeline: Pipeline) -> Answer:
         _("The checkpoint of “%(name)s” is reset: its next run reads everything.")
         % {"name": pipeline.name}
     )
-
-
-def _reconcile(request: HttpRequest, pipeline: Pipeline) -> Answer:
-    audit.record(AuditAction.RECONCILE, pipeline, by=request.user)
-    counts = servers.compare(pipeline)
-    facts = {
-        "name": pipeline.name,
-        "source": formats.number_format(counts.source, force_grouping=True),
-        "target": formats.number_format(counts.target, force_grouping=True),
-    }
-    sentence = _("“%(name)s”: rows in the source %(source)s, in the target %(target)s.") % facts
-    if counts.difference == 0:
-        return Answer(sentence)
-    return Answer(sentence, (_("Source and target do not have as many rows."),))
 
 
 RUN = Verb(
@@ -179,14 +165,6 @@ RESET = Verb(
     act=_reset,
     fits=lambda row: row.mode == Mode.INCREMENTAL and row.status not in ACTIVE,
     question="admin/pipelines/pipeline/reset.html",
-)
-
-RECONCILE = Verb(
-    name="reconcile",
-    permission="reconcile",
-    label=gettext_lazy("Compare"),
-    icon="balance",
-    act=_reconcile,
 )
 
 VERBS = (RUN, PAUSE, CANCEL, RECONCILE, ENABLE, DISABLE, RESET)

@@ -7,19 +7,18 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from pipelines.admin import cells
 from pipelines.admin.base import ReadOnlyAdmin
 from pipelines.admin.charts import run_chart
+from pipelines.admin.frozen import definition_facts
 from pipelines.admin.run_list import CappedPaginator, LatestPipelines, search
 from pipelines.admin.said import said
 from pipelines.admin.words import EVENTS, PHASES
-from pipelines.choices import Publish
-from pipelines.definition import FIELDS
-from pipelines.models import Pipeline, PipelineRun, RunEvent
+from pipelines.choices import Publish, RunKind
+from pipelines.models import PipelineRun, RunEvent
 from pipelines.permissions import may
 from pipelines.searching import shortened
 from pipelines.states import BUSY, PipelineStatus, RunStatus
@@ -39,11 +38,12 @@ class RunAdmin(ReadOnlyAdmin):
         "took",
         "read",
         "written",
-        "trigger",
+        "asked",
         "error",
     )
     list_filter = (
         "status",
+        "kind",
         "trigger",
         "started_at",
         ("pipeline", LatestPipelines),
@@ -114,6 +114,11 @@ class RunAdmin(ReadOnlyAdmin):
         """What changed in the target."""
         return cells.number(run.rows_written)
 
+    @admin.display(description=gettext_lazy("trigger"))
+    def asked(self, run: PipelineRun) -> str:
+        """What asked for it; a repair says that it is one."""
+        return cells.asked(run)
+
     @admin.display(description=gettext_lazy("error"))
     def error(self, run: PipelineRun) -> SafeString | str:
         """Why it failed."""
@@ -145,7 +150,7 @@ class RunAdmin(ReadOnlyAdmin):
             **run_chart(run),
             again=self._again(request, run),
             query=run.definition.get("source_query", ""),
-            definition=list(_definition(run)),
+            definition=list(definition_facts(run.definition)),
         )
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -174,6 +179,10 @@ def _figures(run: PipelineRun) -> Iterator[tuple[str, str]]:
 
 def _facts(run: PipelineRun) -> Iterator[tuple[str, Any]]:
     yield pgettext("a run", "Run"), run.pk
+    yield _("Kind"), run.get_kind_display()
+    if run.reconciliation_id:
+        page = cells.page_of(run.reconciliation)
+        yield _("Repairs"), cells.link(page, _("what a comparison found"))
     yield _("Asked by"), run.requested_by or cells.EMPTY
     yield _("Trigger"), run.get_trigger_display()
     yield _("Requested"), cells.moment(run.requested_at)
@@ -193,7 +202,7 @@ def _facts(run: PipelineRun) -> Iterator[tuple[str, Any]]:
     yield _("Generation"), run.generation
     if run.resumed:
         yield _("Resumed"), _("It went on from the checkpoint of an earlier run.")
-    if run.publish:
+    if run.publish and run.kind == RunKind.LOAD:
         yield _("Published by"), dict(Publish.choices).get(run.publish, run.publish)
     if run.promise:
         yield _("Late commits"), said(run.promise)
@@ -223,20 +232,3 @@ def _timeline(run: PipelineRun) -> Iterator[dict[str, Any]]:
 
 def _status(status: str) -> SafeString | str:
     return cells.pipeline_badge(status) if status in PipelineStatus else ""
-
-
-def _definition(run: PipelineRun) -> Iterator[tuple[str, Any]]:
-    for name in FIELDS:
-        if name != "source_query" and name in run.definition:
-            field: Any = Pipeline._meta.get_field(name)
-            value = run.definition[name]
-            known = dict(field.flatchoices).get(value) if isinstance(value, str) else None
-            yield capfirst(str(field.verbose_name)), known or _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or cells.EMPTY
-    return cells.EMPTY if value in (None, "") else value

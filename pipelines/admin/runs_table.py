@@ -36,5 +36,5 @@ def _line(run: PipelineRun) -> list[Any]:
         cells.duration(run.started_at, run.finished_at),
         cells.number(run.rows_read),
         cells.number(run.rows_written),
-        run.get_trigger_display(),
+        cells.asked(run),
     ]

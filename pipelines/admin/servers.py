@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -12,9 +11,17 @@ from pipelines.admin.said import said
 from pipelines.admin.verbs import Refused
 from pipelines.busy import Busy, alone
 from pipelines.choices import Mode, Publish
-from pipelines.models import Connection, Pipeline
+from pipelines.models import USUAL_SAMPLE, Connection, Pipeline, Reconciliation
 from pipelines.secrets import Unreadable
 from runner import preflight, reconcile
+
+
+class ComparisonFailed(Refused):
+    """Two sides could not be compared; `kept` is the comparison that says so."""
+
+    def __init__(self, sentence: str, kept: Reconciliation) -> None:
+        super().__init__(said(sentence))
+        self.kept = kept
 
 
 def inspect(values: Mapping[str, Any], *, by: Any) -> preflight.Findings:
@@ -52,19 +59,29 @@ def test(connection: Connection) -> preflight.ConnectionReport:
         return preflight.ConnectionReport(ok=False, sentence=str(error))
 
 
-def compare(pipeline: Pipeline) -> reconcile.Counts:
-    """Count the query's rows and the table's, under a time limit. Raises Refused."""
+def compare(
+    pipeline: Pipeline,
+    *,
+    by: Any,
+    level: reconcile.Level = reconcile.Level.COUNT,
+    sample: int = USUAL_SAMPLE,
+    tolerances: Mapping[str, float] | None = None,
+) -> Reconciliation:
+    """Compare source and target now, or ask a worker to. Raises Refused, and ComparisonFailed of
+    what was compared now."""
     try:
-        with alone(pipeline.source_connection, pipeline.target_connection):
-            return reconcile.count(
-                reconcile.definition_of(pipeline), seconds=settings.RECONCILE_SECONDS
-            )
+        return reconcile.ask(
+            pipeline, level=level, sample=sample, tolerances=tolerances or {}, by=by
+        )
     except Busy as busy:
         raise Refused(busy.sentence) from busy
-    except reconcile.ReconcileFailed as failed:
-        raise Refused(said(failed.sentence)) from failed
-    except Unreadable as error:
-        raise Refused(said(str(error))) from error
+    except (reconcile.ReconcileFailed, preflight.Rejected) as failed:
+        sentence = str(failed)
+        rows = Reconciliation.objects.filter(pipeline=pipeline, requested_by=by)
+        kept = rows.filter(error_message=sentence).first()
+        if kept is None:
+            raise Refused(said(sentence)) from failed
+        raise ComparisonFailed(sentence, kept) from failed
 
 
 def told(findings: preflight.Findings, values: Mapping[str, Any]) -> Iterator[str]:

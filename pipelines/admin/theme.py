@@ -16,6 +16,7 @@ from unfold.widgets import (
     CHECKBOX_CLASSES,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
+    UnfoldAdminRadioSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -32,6 +33,7 @@ TextInput = UnfoldAdminTextInputWidget
 Textarea = UnfoldAdminTextareaWidget
 IntegerInput = UnfoldAdminIntegerFieldWidget
 PasswordInput = UnfoldAdminPasswordWidget
+Radio = UnfoldAdminRadioSelectWidget
 
 _headers_of = unfold_list.result_headers
 
@@ -68,6 +70,7 @@ __all__ = [
     "AuthenticationForm",
     "IntegerInput",
     "PasswordInput",
+    "Radio",
     "TextInput",
     "Textarea",
     "ThemedAdmin",

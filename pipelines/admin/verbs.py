@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -19,10 +19,12 @@ class Refused(Exception):
 
 
 class Answer(NamedTuple):
-    """What was done, in a sentence, and what people should know of it."""
+    """What was done, in a sentence, and what people should know of it; `page` is the address that
+    shows it, if one does."""
 
     sentence: "StrOrPromise"
     warnings: tuple[str, ...] = ()
+    page: str = ""
 
 
 def _always(_row: Any) -> bool:
@@ -34,8 +36,10 @@ class Verb:
     """A button on a row's page with an address of its own, and an action on the list.
 
     `permission` is a key of `permissions.VERBS`. `act` does it, or raises Refused. `fits` hides
-    the button where it would only be refused. `said` is the sentence for `count` rows (None: not
-    offered for many). `question` names the template of the page that asks first.
+    the button where it would only be refused. `said` is the sentence for `count` rows, and with
+    `says_each` each row has its own answer (neither: not offered for many). `question` names the
+    template of the page that asks first; `form` answers at the address in its place where there
+    is more to ask than whether.
     """
 
     name: str
@@ -45,8 +49,20 @@ class Verb:
     act: Callable[[HttpRequest, Any], Answer]
     fits: Callable[[Any], bool] = _always
     said: Callable[[int], str] | None = None
+    says_each: bool = False
     question: str = ""
+    form: Callable[[Any, HttpRequest, Any], HttpResponse] | None = None
     variant: str = "default"
+
+    @property
+    def asks(self) -> bool:
+        """Whether a page comes first."""
+        return bool(self.question or self.form)
+
+    @property
+    def is_for_many(self) -> bool:
+        """Whether a list offers it."""
+        return self.says_each or self.said is not None
 
 
 @dataclass(frozen=True, kw_only=True)

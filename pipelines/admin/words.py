@@ -40,6 +40,9 @@ PHASES: "dict[str, StrOrPromise]" = {
     "fence": _("taking over the target"),
     "load": _("loading"),
     "publish": _("publishing"),
+    "deletes": _("looking for deleted rows"),
+    "compare": _("comparing with the source"),
+    "repair": _("repairing"),
 }
 
 #: The modes in a word; `choices` explains them in a sentence.

@@ -27,7 +27,7 @@ from pipelines.api.refusals import Refused
 from pipelines.busy import Busy
 from pipelines.lifecycle import TransitionRefused
 from pipelines.limits import LimitReached
-from pipelines.models import Pipeline
+from pipelines.models import Pipeline, Reconciliation
 from pipelines.secrets import Unreadable
 from runner.preflight import Rejected
 from runner.reconcile import ReconcileFailed
@@ -121,8 +121,15 @@ def _ours(error: Exception) -> Problem | None:
         return Problem(status=status, code=error.code, detail=error.sentence)
     if isinstance(error, Unreadable):
         return Problem(status=503, code="secret_unreadable", detail=str(error))
+    return _not_there(error)
+
+
+def _not_there(error: Exception) -> Problem | None:
+    """Rows that an address names, and that do not exist (any more)."""
     if isinstance(error, Pipeline.DoesNotExist):
         return Problem(status=404, code="not_found", detail=_("There is no pipeline of this id."))
+    if isinstance(error, Reconciliation.DoesNotExist):
+        return Problem(status=404, code="not_found", detail=_("There is no comparison of this id."))
     return None
 
 

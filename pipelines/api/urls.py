@@ -11,6 +11,8 @@ from pipelines.api.views import (
     pipelines,
     preview,
     progress,
+    reconciliations,
+    repairs,
     site,
     tokens,
     verbs,
@@ -50,6 +52,7 @@ register_converter(TokenKeyConverter, "token_key")
 app_name = "api"
 
 PIPELINE = "pipelines/<pipeline_uuid:pipeline_id>"
+RECONCILIATION = "reconciliations/<pipeline_uuid:reconciliation_id>"
 CONNECTION = "connections/<connection_name:name>"
 
 
@@ -70,7 +73,11 @@ urlpatterns = [
     *_both(f"{PIPELINE}/run", verbs.Run, "run"),
     *_both(f"{PIPELINE}/pause", verbs.Pause, "pause"),
     *_both(f"{PIPELINE}/cancel", verbs.Cancel, "cancel"),
-    *_both(f"{PIPELINE}/reconcile", verbs.Reconcile, "reconcile"),
+    *_both(f"{PIPELINE}/reconcile", reconciliations.Reconcile, "reconcile"),
+    *_both(f"{PIPELINE}/reconciliations", reconciliations.ReconciliationList, "reconciliations"),
+    *_both(RECONCILIATION, reconciliations.ReconciliationDetail, "reconciliation"),
+    *_both(f"{RECONCILIATION}/cancel", reconciliations.Cancel, "cancel-reconciliation"),
+    *_both(f"{RECONCILIATION}/repair", repairs.Repair, "repair"),
     *_both(f"{PIPELINE}/status", progress.Status, "status"),
     *_both(f"{PIPELINE}/state", progress.State, "state"),
     *_both(f"{PIPELINE}/runs", progress.RunList, "runs"),

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from pipelines.choices import Trigger
+from pipelines.choices import RunKind, Trigger
 from pipelines.definition import freeze
 from pipelines.lifecycle.guard import CANCELLED, NOT_CANCELLED, Way, record, settle
 from pipelines.lifecycle.values import LOST, Claim, Superseded
@@ -183,6 +183,8 @@ def _start_run(held: Claim, trigger: Trigger) -> PipelineRun:
     return PipelineRun.objects.create(
         pipeline=held.pipeline,
         generation=held.generation,
+        kind=RunKind.LOAD if held.pipeline.repair_limit is None else RunKind.REPAIR,
+        reconciliation_id=held.pipeline.repair_id,
         trigger=trigger,
         requested_at=held.pipeline.requested_at,
         requested_by_id=held.pipeline.requested_by_id,

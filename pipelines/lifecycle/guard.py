@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from pipelines.lifecycle.values import Claim, Superseded, TransitionRefused
 from pipelines.models import Pipeline, PipelineRun, RunEvent
 from pipelines.querysets import WAKE_CHANNEL
-from pipelines.states import Move, PipelineStatus, moves
+from pipelines.states import RUN_REQUESTED, Move, PipelineStatus, moves
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -36,6 +36,10 @@ _REFUSALS: "dict[tuple[str, str], StrOrPromise]" = {
     ("run", "disabled"): _("The pipeline is disabled. Enable it, then run it."),
     ("run", "RUNNING"): _("The pipeline is running already. Wait for the run to end, or pause it."),
     ("run", ""): _("The pipeline is being paused. Run it again when it is paused."),
+    ("repair", "RUN_REQUESTED"): _(
+        "A run is requested already. Wait for it to end, or cancel it; then compare again."
+    ),
+    ("repair", ""): _("A run is active. Wait for it to end, then compare again."),
     ("pause", ""): _("There is nothing to pause: no run is requested or running."),
     ("cancel", ""): _("There is nothing to cancel: no run is requested, running or paused."),
     ("edit", ""): _(
@@ -102,8 +106,11 @@ NOT_CANCELLED = {"cancel_requested_at__isnull": True}
 def settle(held: Claim, *ways: Way) -> Move:
     """Leave the pipeline, held by nobody, by the first way that is open. Raises Superseded."""
     released = {"worker": None, "lease_until": None, "cancel_requested_at": None}
+    # What is tried again is what was asked for; everything else ends a repair.
+    over = {"repair": None, "repair_limit": None}
     for way in ways:
         rows = Pipeline.objects.filter(pk=held.pipeline.pk, generation=held.generation, **way.guard)
-        if change(rows, moves(way.event), **released, **way.columns):
+        ends = {} if moves(way.event).target == RUN_REQUESTED else over
+        if change(rows, moves(way.event), **released, **ends, **way.columns):
             return moves(way.event)
     raise Superseded

@@ -27,6 +27,8 @@ def request_run(pipeline: UUID, *, by: Any, trigger: Trigger) -> PipelineStatus:
         "requested_by": by,
         "trigger": trigger,
         "cancel_requested_at": None,
+        "repair": None,
+        "repair_limit": None,
     }
     with _asked(AuditAction.RUN, pipeline, by=by):
         rows = Pipeline.objects.filter(pk=pipeline, enabled=True)

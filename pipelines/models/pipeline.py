@@ -1,4 +1,4 @@
-"""The pipeline, a definition and where it stands, and its checkpoint as people read it.
+"""The pipeline, a definition and where it stands.
 
 Lifecycle columns are written by `lifecycle` alone.
 """
@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from pipelines.choices import Mode, NullPolicy, PipelineType, Publish, Trigger
+from pipelines.choices import DeleteMissing, Mode, NullPolicy, PipelineType, Publish, Trigger
 from pipelines.models.connection import Connection
 from pipelines.models.worker import Worker
 from pipelines.querysets import PipelineQuerySet
@@ -38,6 +38,8 @@ _NOT_KEPT = [
     "requested_by",
     "trigger",
     "checkpoint_epoch",
+    "repair",
+    "repair_limit",
 ]
 
 
@@ -161,6 +163,34 @@ class Pipeline(models.Model):
             "need more than their longest transaction."
         ),
     )
+    delete_missing = models.CharField(
+        _("deleted rows"),
+        max_length=8,
+        choices=DeleteMissing,
+        default=DeleteMissing.OFF,
+        help_text=_(
+            "What to do after an incremental load with rows of the table that the query no longer "
+            "returns. Both sides' keys are read for it."
+        ),
+    )
+    delete_column = models.CharField(
+        _("mark of deleted rows"),
+        max_length=63,
+        null=True,
+        blank=True,
+        help_text=_("With soft: the table's column (timestamp or boolean) that marks such rows."),
+    )
+    max_delete_percent = models.PositiveSmallIntegerField(
+        _("largest delete, %"),
+        null=True,
+        blank=True,
+        default=10,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text=_(
+            "Refuse to delete or mark more than this share of the table's rows at once, 0 to 100. "
+            "Empty: no limit."
+        ),
+    )
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("updated"), db_default=Now(), editable=False)
 
@@ -191,6 +221,15 @@ class Pipeline(models.Model):
     )
     trigger = models.CharField(max_length=16, choices=Trigger, blank=True, editable=False)
     checkpoint_epoch = models.IntegerField(default=0, editable=False)
+    # What the requested run repairs, and how many rows it may change; a load has neither.
+    repair = models.ForeignKey(
+        "pipelines.Reconciliation",
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    repair_limit = models.BigIntegerField(null=True, editable=False)
 
     objects = PipelineQuerySet.as_manager()
     # Who changed the definition, written by `changes`.
@@ -257,25 +296,3 @@ class Pipeline(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class PipelineState(models.Model):
-    """The checkpoint as people read it: a copy of the target's own `etl.checkpoint`."""
-
-    pipeline = models.OneToOneField(
-        Pipeline, on_delete=models.CASCADE, primary_key=True, related_name="state"
-    )
-    last_processed_value = models.TextField(_("last processed value"), null=True)
-    last_processed_id = models.TextField(_("last processed id"), null=True)
-    epoch = models.IntegerField(default=0)
-    seq = models.BigIntegerField(_("batches"), default=0)
-    rows = models.BigIntegerField(_("rows"), default=0)
-    promise = models.TextField(_("late commits"), blank=True)
-    updated_at = models.DateTimeField(_("updated"), null=True)
-
-    class Meta:
-        verbose_name = _("checkpoint")
-        verbose_name_plural = _("checkpoints")
-
-    def __str__(self) -> str:
-        return self.last_processed_value or "—"

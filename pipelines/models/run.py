@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from pipelines.choices import RunKind, Trigger
 from pipelines.models.pipeline import Pipeline
+from pipelines.models.reconciliation import Reconciliation
 from pipelines.models.worker import Worker
 from pipelines.states import RunStatus
 
@@ -23,6 +24,13 @@ class PipelineRun(models.Model):
     )
     generation = models.BigIntegerField(_("generation"))
     kind = models.CharField(_("kind"), max_length=16, choices=RunKind, default=RunKind.LOAD)
+    reconciliation = models.ForeignKey(
+        Reconciliation,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="repairs",
+        verbose_name=_("comparison"),
+    )
     status = models.CharField(
         _("status"), max_length=16, choices=RunStatus, default=RunStatus.RUNNING
     )

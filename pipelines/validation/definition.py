@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from pipelines.choices import Mode, NullPolicy, PipelineType, Publish
+from pipelines.choices import DeleteMissing, Mode, NullPolicy, PipelineType, Publish
 from pipelines.models import DEFAULT_CONNECTION, MAX_BATCH_SIZE, Connection, Pipeline
 from pipelines.names import BadName, TableName
 from pipelines.validation.running import (
@@ -166,6 +166,32 @@ def _late_margin(values: Mapping[str, Any]) -> Iterator[Finding]:
         yield "late_margin", sentence % {"margin": short(margin)}
 
 
+def _delete_missing(values: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from listed("delete_missing", values["delete_missing"], DeleteMissing.values)
+    if values["delete_missing"] not in ("", DeleteMissing.OFF) and values["mode"] == Mode.FULL:
+        yield "delete_missing", _("A full load deletes what the query does not return by itself.")
+
+
+def _delete_column(values: Mapping[str, Any]) -> Iterator[Finding]:
+    column = values["delete_column"]
+    if values["delete_missing"] != DeleteMissing.SOFT:
+        if column:
+            yield "delete_column", _("Only with soft are rows marked: leave this empty.")
+        return
+    sentence = _("Name the table's column that marks deleted rows, for example deleted_at.")
+    yield from identifier("delete_column", column, when_empty=sentence)
+    if column and column in (*values["key_columns"], values["incremental_key"]):
+        yield "delete_column", _("The mark cannot be a key of the rows. Name another column.")
+
+
+def _max_delete_percent(values: Mapping[str, Any]) -> Iterator[Finding]:
+    percent = values["max_delete_percent"]
+    if percent is not None and (
+        isinstance(percent, bool) or not isinstance(percent, int) or not 0 <= percent <= 100
+    ):
+        yield "max_delete_percent", _("Give a whole number from 0 to 100, or none for no limit.")
+
+
 _NEW: Mapping[str, Any] = {
     "name": "",
     "type": PipelineType.SQL,
@@ -180,6 +206,9 @@ _NEW: Mapping[str, Any] = {
     "max_shrink_percent": None,
     "null_policy": NullPolicy.FAIL,
     "late_margin": None,
+    "delete_missing": DeleteMissing.OFF,
+    "delete_column": None,
+    "max_delete_percent": 10,
 }
 _CHECKS: tuple[Check, ...] = (
     (("name",), _name),
@@ -194,4 +223,7 @@ _CHECKS: tuple[Check, ...] = (
     (("max_shrink_percent",), _max_shrink_percent),
     (("null_policy",), _null_policy),
     (("late_margin",), _late_margin),
+    (("delete_missing", "mode"), _delete_missing),
+    (("delete_column", "delete_missing", "key_columns", "incremental_key"), _delete_column),
+    (("max_delete_percent",), _max_delete_percent),
 )

@@ -78,7 +78,7 @@ def copy_unordered(
 ) -> sql.Composed:
     """Rows that have no place in the order: the incremental key is NULL or infinite."""
     select = sql.SQL("SELECT {} FROM {} WHERE {}").format(
-        names(c.name for c in columns), subquery(query), _placeless(cursor_column)
+        names(c.name for c in columns), subquery(query), placeless(cursor_column)
     )
     return _copy(select, binary=binary)
 
@@ -112,7 +112,7 @@ def count_keyless(query: str, order: Sequence[Column], position: Position) -> sq
 def count_placeless(query: str, cursor_column: Column) -> sql.Composed:
     """How many rows have no place in the order."""
     return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
-        subquery(query), _placeless(cursor_column)
+        subquery(query), placeless(cursor_column)
     )
 
 
@@ -179,8 +179,8 @@ def _within(key: Sequence[Column], bounds: Bounds) -> list[sql.Composable]:
                 column
             )
         )
-    placeless = _placeless_conditions(cursor_column)
-    conditions.extend(sql.SQL("NOT ({})").format(condition) for condition in placeless)
+    unplaced = _placeless_conditions(cursor_column)
+    conditions.extend(sql.SQL("NOT ({})").format(condition) for condition in unplaced)
     return conditions
 
 
@@ -195,7 +195,8 @@ def _after(key: Sequence[Column], position: Position) -> sql.Composed:
     )
 
 
-def _placeless(cursor_column: Column) -> sql.Composable:
+def placeless(cursor_column: Column) -> sql.Composable:
+    """The condition of rows that have no place in the order."""
     return sql.SQL(" OR ").join(_placeless_conditions(cursor_column))
 
 

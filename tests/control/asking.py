@@ -13,9 +13,12 @@ from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from runner.comparing.values import Level, Report
 from tests.factories import UserFactory
 
 BASE = "/api/v1"
+#: A comparison that nobody makes.
+EQUAL = Report(level=Level.COUNT, source_count=1, target_count=1, equal=True)
 # Loading the middleware (which looks through all static files) for each client takes long.
 HANDLER = ClientHandler(enforce_csrf_checks=False)
 DESCRIPTION = "urn:description"

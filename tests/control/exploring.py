@@ -32,12 +32,13 @@ from schemathesis.specs.openapi import checks as openapi
 
 from pipelines import accounts
 from pipelines.limits import LIMITS
-from pipelines.models import Connection
+from pipelines.models import Connection, Pipeline
 from tests.control.asking import description
 from tests.factories import (
     PASSWORD,
     ConnectionFactory,
     PipelineFactory,
+    ReconciliationFactory,
     RunFactory,
     UserFactory,
     WorkerFactory,
@@ -86,6 +87,11 @@ REAL: dict[str, st.SearchStrategy[Any]] = {
     "incremental_key": st.sampled_from([None, "", "modified", "id", "absent"]),
     "key_columns": st.sampled_from([[], ["id"], ["id", "modified"], ["absent"]]),
     "late_margin": st.sampled_from([None, "", "10 minutes", "1 day", "soon"]),
+    "delete_missing": st.sampled_from(["off", "soft", "hard"]),
+    "delete_column": st.sampled_from([None, "", "modified", "absent"]),
+    "level": st.sampled_from(["count", "checksum", "rows", "closer"]),
+    "tolerances": st.sampled_from([{}, {"id": 0.1}, {"absent": 1}]),
+    "max_rows": st.sampled_from([1, 7, 2**53]),
     "host": st.sampled_from(["127.0.0.1", "localhost", "db.example.com", "::1", "/tmp", "a,b"]),
     "sslmode": st.sampled_from(["disable", "require", "verify-full"]),
     "password_source": st.just("stored"),
@@ -118,6 +124,8 @@ _GOOD = {
     },
     "change_pipeline": {"description": "Changed."},
     "change_connection": {"port": 1},
+    "reconcile_pipeline": {"level": "rows"},
+    "repair_reconciliation": {"max_rows": 7},
     "create_token": {"name": "made"},
 }
 
@@ -127,6 +135,7 @@ class World:
     """What there is to be asked about; the same ids each time, so that examples can be repeated."""
 
     pipelines: dict[str, UUID]
+    reconciliations: tuple[UUID, ...]
     connections: tuple[str, ...] = ("spare", "source", "target", "nowhere", "default")
     tokens: dict[str, str] = field(default_factory=dict)
     authorizations: dict[str, str] = field(default_factory=dict)
@@ -140,7 +149,8 @@ def make_world(source: Connection, session: psycopg.Connection[Any], target: Con
     )
     ConnectionFactory(name="spare")
     ConnectionFactory(name="nowhere", host="127.0.0.1", port=1)
-    world = World(pipelines=_pipelines(source, target))
+    pipelines = _pipelines(source, target)
+    world = World(pipelines=pipelines, reconciliations=tuple(_reconciliations(pipelines["IDLE"])))
     for role in ROLES[1:]:
         _person(world, role)
     return world
@@ -170,6 +180,15 @@ def _pipelines(source: Connection, target: Connection) -> dict[str, UUID]:
         id=UUID(int=7), name="lost", source_connection=Connection.objects.get(name="nowhere")
     )
     return made | {"lost": UUID(int=7)}
+
+
+def _reconciliations(pipeline: UUID) -> Iterator[UUID]:
+    """One where nothing differs, a later one with rows to repair, one that is being made."""
+    to_repair = {"status": "WARNING", "missing": 1, "extra": 2, "different": 4}
+    for number, columns in enumerate(({}, to_repair, {"open": True}), 11):
+        key = UUID(int=number)
+        of = Pipeline.objects.get(pk=pipeline)
+        yield ReconciliationFactory(id=key, pipeline=of, **columns).pk
 
 
 def _person(world: World, role: str) -> None:
@@ -222,6 +241,12 @@ _OF_A_PIPELINE = (
     "get_state",
     "reset_state",
     "list_runs",
+    "list_reconciliations",
+)
+_OF_A_RECONCILIATION = (
+    "get_reconciliation",
+    "cancel_reconciliation",
+    "repair_reconciliation",
 )
 _OF_A_CONNECTION = (
     "get_connection",
@@ -236,6 +261,7 @@ _LINKS = (
     ("run_pipeline", "202", "pipeline_id", "$response.body#/pipeline_id", _OF_A_PIPELINE),
     ("cancel_pipeline", "202", "pipeline_id", "$response.body#/pipeline_id", _OF_A_PIPELINE),
     ("delete_pipeline", "204", "pipeline_id", "$request.path.pipeline_id", _OF_A_PIPELINE),
+    ("reconcile_pipeline", "200", "reconciliation_id", "$response.body#/id", _OF_A_RECONCILIATION),
     ("create_connection", "201", "name", "$response.body#/name", _OF_A_CONNECTION),
     ("list_connections", "200", "name", "$response.body#/0/name", _OF_A_CONNECTION),
     ("create_token", "201", "token_id", "$response.body#/id", ("delete_token",)),
@@ -302,6 +328,7 @@ class Explorer:
         ids = {status: str(pk) for status, pk in self.world.pipelines.items()}
         known = {
             "pipeline_id": [ids[likely], *ids.values()],
+            "reconciliation_id": [str(key) for key in self.world.reconciliations],
             "name": list(self.world.connections),
             "token_id": [self.world.tokens.get(self.role, "0123456789abcde")],
         }
@@ -313,12 +340,16 @@ class Explorer:
     def corners(self, operation: Any) -> Iterator[Any]:
         """Requests at the limits of what the description allows, just beyond, and other methods."""
         config = operation.schema.config.generation
-        existing = str(self.world.pipelines["IDLE"])
+        known = {
+            "pipeline_id": str(self.world.pipelines["IDLE"]),
+            "reconciliation_id": str(self.world.reconciliations[1]),
+        }
         for case in operation.schema.iter_coverage_cases(
             operation, generation_modes=list(GenerationMode), generation_config=config
         ):
-            if _is_uuid(case.path_parameters.get("pipeline_id")):
-                case.path_parameters["pipeline_id"] = existing
+            for name, existing in known.items():
+                if _is_uuid(case.path_parameters.get(name)):
+                    case.path_parameters[name] = existing
             yield case
 
     def call(self, case: Any) -> Any:

@@ -12,8 +12,8 @@ from pipelines.models import Pipeline
 from pipelines.states import PipelineStatus
 from tests.control.asking import Asker, Stranger, description
 from tests.control.test_api_errors import ROUTES
-from tests.control.test_api_permissions import TABLE
-from tests.factories import ConnectionFactory, PipelineFactory
+from tests.control.test_api_permissions import TABLE, TO_REPAIR
+from tests.factories import ConnectionFactory, PipelineFactory, ReconciliationFactory
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 PAGES = [path for method, path, *_rest in TABLE if method == "GET"]
@@ -144,7 +144,8 @@ class TestPage:
 class TestBrowsablePages:
     @pytest.mark.parametrize("path", [path for path in PAGES if path not in {"/schema", "/docs"}])
     def test_a_browser_gets_a_page(self, admin, pipeline, path):
-        answer = admin.get(path.format(p=pipeline.pk, c="shop"), headers={"accept": BROWSER})
+        key = ReconciliationFactory(pipeline=pipeline).pk
+        answer = admin.get(path.format(p=pipeline.pk, c="shop", r=key), headers={"accept": BROWSER})
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
         for address in re.findall(r'<(?:script|link)[^>]+(?:src|href)="([^"]+)"', _text(answer)):
@@ -161,7 +162,8 @@ class TestBrowsablePages:
         "path", [path for method, path, *_rest in TABLE if method == "POST" and "{" in path]
     )
     def test_the_page_of_a_verb_has_its_button(self, admin, pipeline, path):
-        answer = admin.get(path.format(p=pipeline.pk, c="shop"), headers={"accept": BROWSER})
+        key = ReconciliationFactory(pipeline=pipeline).pk
+        answer = admin.get(path.format(p=pipeline.pk, c="shop", r=key), headers={"accept": BROWSER})
         assert answer.status_code == 405
         assert "POST" in _text(answer)
 
@@ -204,14 +206,17 @@ class TestBothForms:
             ConnectionFactory(name=f"shop{len(slash)}", host="127.0.0.1", port=1)
             if body and "name" in body:
                 body = body | {"name": f"new{len(slash)}"}
-            filled = path.rstrip("/").format(p=pipeline.pk, c=f"shop{len(slash)}") + slash
+            found = ReconciliationFactory(**TO_REPAIR)
+            keys = {"p": pipeline.pk, "c": f"shop{len(slash)}", "r": found.pk}
+            filled = path.rstrip("/").format(**keys) + slash
             with mock.patch("tests.control.asking.agrees"):
                 answer = admin.ask(method, filled, body)
             assert answer.status_code == success, (filled, answer.content)
 
 
 def _template(path):
-    path = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "{pipeline_id}", path)
+    what = "reconciliation_id" if "/reconciliations/" in path else "pipeline_id"
+    path = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", f"{{{what}}}", path)
     return path.replace("/nowhere", "/{name}").replace("/0123456789abcde", "/{token_id}")
 
 

@@ -44,7 +44,10 @@ def may(role):
     """The operations that the table of rights gives to the role."""
     paths = schema().raw_schema["paths"]
     addresses = [
-        (BASE + path.format(p="{pipeline_id}", c="{name}").rstrip("/"), method.lower())
+        (
+            BASE + path.format(p="{pipeline_id}", c="{name}", r="{reconciliation_id}").rstrip("/"),
+            method.lower(),
+        )
         for method, path, allowed, *_rest in TABLE
         if role in allowed
     ]

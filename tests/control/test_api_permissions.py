@@ -10,10 +10,14 @@ from knox.models import AuthToken
 from pipelines.api.urls import urlpatterns
 from runner.plan import Address, Method
 from runner.preflight import ConnectionReport, Findings, Preview
-from runner.reconcile import Counts
-from tests.control.asking import Asker, Stranger
+from tests.control.asking import EQUAL, Asker, Stranger
 from tests.data.loading import definition
-from tests.factories import ConnectionFactory, PipelineFactory, UserFactory
+from tests.factories import (
+    ConnectionFactory,
+    PipelineFactory,
+    ReconciliationFactory,
+    UserFactory,
+)
 
 VIEWER = {"viewer", "operator", "editor", "administrator"}
 OPERATOR = VIEWER - {"viewer"}
@@ -26,9 +30,11 @@ NEW_PIPELINE = {
     "target_table": "analytics.new",
     "source_query": "SELECT 1 AS id",
 }
+TO_REPAIR = {"status": "WARNING", "missing": 1, "extra": 2, "different": 4}
 NEW_CONNECTION = {"name": "new", "host": "db.example.com", "dbname": "d", "user": "u"}
 
-#: Who may ask each; {p} is a pipeline, {c} a connection. The status is that of success.
+#: Who may ask each; {p} is a pipeline, {c} a connection, {r} a
+#: comparison. The status is that of success.
 TABLE = [
     ("GET", "/", ANYBODY, 200, None),
     ("GET", "/pipelines", VIEWER, 200, None),
@@ -40,6 +46,10 @@ TABLE = [
     ("POST", "/pipelines/{p}/pause", OPERATOR, 202, None),
     ("POST", "/pipelines/{p}/cancel", OPERATOR, 202, None),
     ("POST", "/pipelines/{p}/reconcile", OPERATOR, 200, None),
+    ("GET", "/pipelines/{p}/reconciliations", VIEWER, 200, None),
+    ("GET", "/reconciliations/{r}", VIEWER, 200, None),
+    ("POST", "/reconciliations/{r}/cancel", OPERATOR, 202, None),
+    ("POST", "/reconciliations/{r}/repair", OPERATOR, 202, {"max_rows": 7}),
     ("GET", "/pipelines/{p}/status", VIEWER, 200, None),
     ("GET", "/pipelines/{p}/state", VIEWER, 200, None),
     ("DELETE", "/pipelines/{p}/state", ADMINISTRATOR, 204, None),
@@ -67,7 +77,7 @@ def _no_servers():
     with (
         mock.patch("runner.preflight.inspect", return_value=found),
         mock.patch("runner.preflight.preview", return_value=looked_at(found)),
-        mock.patch("runner.reconcile.count", return_value=Counts(source=1, target=1)),
+        mock.patch("runner.reconcile.compare", return_value=EQUAL),
         mock.patch(
             "runner.preflight.test_connection",
             return_value=ConnectionReport(ok=True, sentence="Connected."),
@@ -94,7 +104,8 @@ def test_each_group_may_do_what_is_its_own(db, group, asked):
     method, path, allowed, success, body = asked
     pipeline = PipelineFactory(status="RUN_REQUESTED")
     connection = ConnectionFactory(name="shop")
-    path = path.format(p=pipeline.pk, c=connection.name)
+    found = ReconciliationFactory(**TO_REPAIR)
+    path = path.format(p=pipeline.pk, c=connection.name, r=found.pk)
     answer = _person(group).ask(method, path, body)
     refused = 401 if group == "stranger" else 403
     assert answer.status_code == (success if group in allowed else refused), answer.content
@@ -147,7 +158,8 @@ def test_every_method_of_every_address_for_everybody(db, path):
     pipeline = PipelineFactory(status="RUN_REQUESTED")
     connection = ConnectionFactory(name="shop")
     token = AuthToken.objects.create(UserFactory())[0].token_key
-    address = path.format(p=pipeline.pk, c=connection.name, t=token)
+    found = ReconciliationFactory(**TO_REPAIR)
+    address = path.format(p=pipeline.pk, c=connection.name, t=token, r=found.pk)
     bodies = {(method, path): body for method, path, *_rest, body in TABLE}
     wanted, found = {}, {}
     for who in EVERYBODY:

@@ -48,6 +48,9 @@ OURS = [
     "max_shrink_percent",
     "null_policy",
     "late_margin",
+    "delete_missing",
+    "delete_column",
+    "max_delete_percent",
     "warnings",
 ]
 

@@ -163,7 +163,7 @@ def test_a_run_has_the_contracts_fields_and_ours(operator):
         attempt=2,
     )
     (run,) = operator.get(f"/pipelines/{pipeline.pk}/runs").json()
-    assert list(run)[:11] == [
+    assert list(run)[:13] == [
         "id",
         "pipeline_id",
         "started_at",
@@ -175,7 +175,10 @@ def test_a_run_has_the_contracts_fields_and_ours(operator):
         "trigger",
         "resumed",
         "publish",
+        "kind",
+        "reconciliation_id",
     ]
+    assert (run["kind"], run["reconciliation_id"]) == ("load", None)
     assert (run["trigger"], run["resumed"], run["publish"]) == ("api", True, "swap")
     assert (run["attempt"], run["sqlstate"]) == (2, "23505")
     assert "definition" not in run
@@ -222,7 +225,7 @@ class TestReconcile:
         "code", ["reconcile_timeout", "source_unavailable", "target_unavailable"]
     )
     def test_the_reason_is_told_by_its_code(self, operator, code):
-        with mock.patch("runner.reconcile.count", side_effect=ReconcileFailed(code, "Why not.")):
+        with mock.patch("runner.reconcile.guarded", side_effect=ReconcileFailed(code, "Why not.")):
             answer = operator.post(f"/pipelines/{PipelineFactory().pk}/reconcile")
         assert shape(answer, 503, code)["detail"] == "Why not."
 

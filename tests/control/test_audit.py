@@ -20,8 +20,7 @@ from pipelines.models import AuditRecord, Connection, Pipeline
 from runner import preflight
 from runner.plan import Method
 from runner.preflight import ConnectionReport, Findings
-from runner.reconcile import Counts
-from tests.control.asking import Asker, client
+from tests.control.asking import EQUAL, Asker, client
 from tests.control.standing import standing
 from tests.factories import PASSWORD, ConnectionFactory, PipelineFactory, UserFactory
 from tests.whole.admin_pages import (
@@ -44,7 +43,7 @@ def _no_servers():
     with (
         mock.patch("runner.preflight.inspect", return_value=found),
         mock.patch("runner.preflight.test_connection", return_value=report),
-        mock.patch("runner.reconcile.count", return_value=Counts(source=1, target=1)),
+        mock.patch("runner.reconcile.compare", return_value=EQUAL),
     ):
         yield
 

@@ -18,14 +18,11 @@ from pipelines.busy import Busy, alone
 from pipelines.models import Pipeline, Usage
 from pipelines.permissions import VERBS
 from runner.preflight import ConnectionReport, Rejected
-from runner.reconcile import Counts
-from tests.control.asking import Asker
+from tests.control.asking import EQUAL, Asker
 from tests.control.test_api_errors import shape
 from tests.factories import ConnectionFactory, PipelineFactory, UserFactory
 from tests.waiting import until
 from tests.whole.admin_pages import listing, new_pipeline, page, person, said
-
-EQUAL = Counts(source=1, target=1)
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +112,7 @@ def test_comparing_and_testing_are_limited_too(pipeline, path, group):
     path = path.format(p=pipeline.pk, c="default")
     asker = Asker(group)
     with (
-        mock.patch("runner.reconcile.count", return_value=EQUAL),
+        mock.patch("runner.reconcile.compare", return_value=EQUAL),
         mock.patch("runner.preflight.test_connection", return_value=report),
     ):
         assert [asker.post(path).status_code for _ in range(3)] == [200, 200, 429]
@@ -199,7 +196,7 @@ def test_a_second_comparison_is_503_while_the_first_one_goes_on():
     path = f"/pipelines/{pipeline.pk}/reconcile"
     began, ends = threading.Event(), threading.Event()
 
-    def slowly(_definition, *, seconds):
+    def slowly(_request, **_watching):
         began.set()
         assert ends.wait(30)
         return EQUAL
@@ -210,16 +207,16 @@ def test_a_second_comparison_is_503_while_the_first_one_goes_on():
         finally:
             connections.close_all()
 
-    with mock.patch("runner.reconcile.count", slowly), ThreadPoolExecutor() as pool:
+    with mock.patch("runner.reconcile.compare", slowly), ThreadPoolExecutor() as pool:
         answer = pool.submit(first)
         assert began.wait(30)
         second = Asker("operator").post(path)
-        third = person("operator").post(page(pipeline, "reconcile"), follow=True)
+        third = person("operator").post(page(pipeline, "reconcile"), {"level": "count"})
         ends.set()
         assert answer.result().status_code == 200
     assert "“default” is busy" in shape(second, 503, "connection_busy")["detail"]
     assert int(second.headers["Retry-After"]) > 0
-    assert "“default” is busy" in said(third)[0]
+    assert "“default” is busy" in third.content.decode()
 
 
 # How much at a time

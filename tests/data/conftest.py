@@ -100,3 +100,18 @@ def table(people: Loads) -> Loads:
 
     make_table(people)
     return people
+
+
+@pytest.fixture(params=["record", "text", "md5", "md5 between encodings"])
+def hashing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Comparisons hash as they do between servers of which these are the fastest ways."""
+    from runner.comparing import sides
+    from runner.comparing.forms import Hashing
+    from runner.statements.hashes import PROBES
+
+    way: str = request.param
+    for unknown in list(Hashing)[: list(Hashing).index(Hashing(way.split(maxsplit=1)[0]))]:
+        monkeypatch.delitem(PROBES, unknown)
+    if way.endswith("encodings"):
+        monkeypatch.setattr(sides, "_have_one_encoding", lambda _pair: False)
+    return way

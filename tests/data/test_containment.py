@@ -22,6 +22,7 @@ from runner.preflight import Rejected, inspect
 from runner.preflight.query import describe_query
 from runner.source import streaming
 from runner.statements import source as queries
+from tests.data.comparing import counting
 from tests.data.hostile import ADDRESSED, CALLS, QUERIES, World
 from tests.data.loading import Loads, address, definition
 from tests.factories import ConnectionFactory
@@ -111,7 +112,7 @@ def test_the_preflight_and_a_count_of_every_query_change_nothing(
             with suppress(Rejected):
                 inspect(asked)
             with suppress(reconcile.ReconcileFailed):
-                reconcile.count(asked, seconds=5)
+                counting(asked, seconds=5)
 
 
 def test_a_run_of_every_query_changes_nothing_but_its_own_target(

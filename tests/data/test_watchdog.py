@@ -17,6 +17,7 @@ from runner.preflight import Findings, Rejected
 from runner.preflight import ask as asking
 from runner.preflight import test_connection as try_out
 from runner.watchdog import limited
+from tests.data.comparing import counting
 from tests.data.loading import definition
 from tests.waiting import until
 
@@ -163,9 +164,7 @@ def test_a_count_ends_though_the_query_would_not(
 ) -> None:
     query = f"SELECT stubborn({cancels}) AS id"
     with pytest.raises(reconcile.ReconcileFailed) as failed:
-        reconcile.count(
-            definition(query, source=source_address, target=target_address), seconds=0.5
-        )
+        counting(definition(query, source=source_address, target=target_address), seconds=0.5)
     assert failed.value.code == "reconcile_timeout"
 
 

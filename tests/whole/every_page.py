@@ -16,7 +16,7 @@ from knox.models import AuthToken
 
 from pipelines.models import Connection
 from pipelines.states import PipelineStatus, RunStatus
-from tests.factories import PipelineFactory, RunFactory, WorkerFactory
+from tests.factories import PipelineFactory, ReconciliationFactory, RunFactory, WorkerFactory
 from tests.whole.admin_pages import standing
 
 #: Pages of our rows differ by how the row stands; of any other page one is like the next.
@@ -49,8 +49,71 @@ def rows_of_every_kind(user: Any, target: Any, work_once: Callable[[], bool | No
     RunFactory(pipeline=running, status=RunStatus.RUNNING, rows_read=12_345, worker=worker)
     standing(PipelineStatus.RUN_REQUESTED, name="waiting")
     standing(PipelineStatus.IDLE, name="disabled", enabled=False)
+    _comparisons(worker)
     Connection.objects.create(name="shop", host="db.example.com", dbname="shop", user="reader")
     AuthToken.objects.create(user=user)
+
+
+def _comparisons(worker: Any) -> None:
+    """Comparisons that found everything that can be found, that go on, and that have no answer."""
+    films = PipelineFactory(name="films", key_columns=["id"])
+    of_films: dict[str, Any] = {"pipeline": films, "worker": worker}
+    ReconciliationFactory(**of_films)
+    ReconciliationFactory(
+        **of_films, level="count", status="WARNING", target_count=1, missing=None, notes=["A note."]
+    )
+    ReconciliationFactory(
+        **of_films, status="FAILED", source_count=None, missing=None, error_message="Why not."
+    )
+    ReconciliationFactory(**of_films, open=True, phase="summing", rows_done=3, rows_of=9)
+    ReconciliationFactory(**of_films, **DIFFERING)
+
+
+#: What a comparison finds where rows are missing, extra and different, in three ranges of keys.
+DIFFERING: dict[str, Any] = {
+    "status": "WARNING",
+    "missing": 1,
+    "extra": 1,
+    "different": 2,
+    "waiting": 4,
+    "ranges": [
+        {
+            **{"low": low, "high": high, "source": 2, "target": 2, "missing": missing},
+            **{"extra": extra, "different": different, "differs": bool(missing + extra)},
+        }
+        for low, high, missing, extra, different in (
+            (None, "10", 0, 0, 0),
+            ("10", "20", 1, 0, 2),
+            ("20", None, 0, 1, 0),
+        )
+    ],
+    "rows": [
+        {
+            "kind": "missing",
+            "key": ["11"],
+            "changes": [
+                {"column": "id", "source": "11", "target": None},
+                {"column": "title", "source": "Alien", "target": None},
+            ],
+        },
+        {
+            "kind": "extra",
+            "key": ["21"],
+            "changes": [
+                {"column": "id", "source": None, "target": "21"},
+                {"column": "title", "source": None, "target": "Gone"},
+            ],
+        },
+        {
+            "kind": "different",
+            "key": ["9"],
+            "changes": [
+                {"column": "title", "source": "Alien 2", "target": "Alien 3"},
+                {"column": "note", "source": None, "target": ""},
+            ],
+        },
+    ],
+}
 
 
 def pages(client: Client) -> list[str]:

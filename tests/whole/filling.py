@@ -36,14 +36,14 @@ FROM generate_series(1, {pipelines} / 2) n;
 INSERT INTO pipelines_pipeline
     (id, name, description, type, mode, enabled, source_connection_id, target_connection_id,
      source_query, target_table, batch_size, incremental_key, key_columns, publish, allow_empty,
-     allow_cascade, null_policy, created_at, updated_at, status, status_changed_at, generation,
-     attempt, worker_id, lease_until, next_attempt_at, trigger, checkpoint_epoch)
+     allow_cascade, null_policy, delete_missing, created_at, updated_at, status, status_changed_at,
+     generation, attempt, worker_id, lease_until, next_attempt_at, trigger, checkpoint_epoch)
 SELECT gen_random_uuid(), 'pipeline_' || n, 'Everything that the shop sold on day ' || n, 'SQL',
     CASE n % 2 WHEN 0 THEN 'full' ELSE 'incremental' END, true,
     (SELECT id FROM pipelines_connection ORDER BY name LIMIT 1 OFFSET n % ({pipelines} / 5)),
     (SELECT id FROM pipelines_connection WHERE name = 'default'),
     'SELECT id, modified FROM sales', 'analytics.sales_' || n, 5000,
-    CASE n % 2 WHEN 0 THEN NULL ELSE 'modified' END, '{{id}}', 'auto', false, false, 'fail',
+    CASE n % 2 WHEN 0 THEN NULL ELSE 'modified' END, '{{id}}', 'auto', false, false, 'fail', 'off',
     now() - interval '100 days', now(),
     CASE WHEN n % 10 = 1 THEN 'RUNNING' WHEN n % 8 = 2 THEN 'FAILED' ELSE 'IDLE' END, now(), 0, 1,
     CASE WHEN n % 10 = 1

@@ -25,15 +25,16 @@ from rest_framework.permissions import AllowAny
 
 from pipelines import changes
 from pipelines.middleware import SignedIn
-from pipelines.models import AuditRecord, Connection, Pipeline, PipelineRun, Worker
+from pipelines.models import AuditRecord, Connection, Pipeline, PipelineRun, Reconciliation, Worker
+from runner.comparing.values import Level, Report
 from runner.plan import Method
 from runner.preflight import ConnectionReport, Findings
-from runner.reconcile import Counts
 from tests.control.asking import HANDLER
 from tests.factories import (
     AttemptFactory,
     ConnectionFactory,
     PipelineFactory,
+    ReconciliationFactory,
     RunFactory,
     UserFactory,
     WorkerFactory,
@@ -80,6 +81,8 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "pipelines_pipeline_enable": (EDITOR, EDITOR),
     "pipelines_pipeline_disable": (EDITOR, EDITOR),
     "pipelines_pipeline_reset": (ADMINISTRATOR, ADMINISTRATOR),
+    "pipelines_reconciliation_cancel": (OPERATOR, OPERATOR),
+    "pipelines_reconciliation_repair": (OPERATOR, OPERATOR),
     "pipelines_connection_changelist": (VIEWER, VIEWER),
     "pipelines_connection_add": (ADMINISTRATOR, ADMINISTRATOR),
     "pipelines_connection_change": (VIEWER, ADMINISTRATOR),
@@ -108,6 +111,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 #: What is only looked at: the list, a row, its history.
 READ_ONLY = {
     "pipelines_pipelinerun": VIEWER,
+    "pipelines_reconciliation": VIEWER,
     "pipelines_worker": VIEWER,
     "pipelines_auditrecord": ADMINISTRATOR,
     "axes_accessattempt": ADMINISTRATOR,
@@ -120,6 +124,7 @@ for _model, _readers in READ_ONLY.items():
         f"{_model}_add": (NOBODY, NOBODY),
         f"{_model}_delete": (NOBODY, NOBODY),
     }
+SAME = Report(level=Level.COUNT, source_count=1, target_count=1, equal=True)
 #: These answer in a way of their own: the ways in and out, and two that show nothing.
 APART = {"login", "logout", "view_on_site", None}
 
@@ -129,6 +134,7 @@ ACTIONS: dict[type, dict[str, frozenset[str]]] = {
         "run": OPERATOR,
         "pause": OPERATOR,
         "cancel": OPERATOR,
+        "reconcile": OPERATOR,
         "enable": EDITOR,
         "disable": EDITOR,
         "delete_selected": ADMINISTRATOR,
@@ -139,6 +145,7 @@ ACTIONS: dict[type, dict[str, frozenset[str]]] = {
     AuthToken: {"delete_selected": STAFF},
     AccessAttempt: {"unlock": ADMINISTRATOR},
     PipelineRun: {},
+    Reconciliation: {},
     Worker: {},
     AuditRecord: {},
 }
@@ -146,6 +153,7 @@ ROWS = {
     Pipeline: lambda: PipelineFactory(incremental=True),
     Connection: ConnectionFactory,
     PipelineRun: RunFactory,
+    Reconciliation: lambda: ReconciliationFactory(open=True),
     Worker: WorkerFactory,
     User: UserFactory,
     Group: lambda: Group.objects.get(name="viewer"),
@@ -163,7 +171,7 @@ def _no_servers():
     with (
         mock.patch("runner.preflight.inspect", return_value=found),
         mock.patch("runner.preflight.test_connection", return_value=report),
-        mock.patch("runner.reconcile.count", return_value=Counts(source=1, target=1)),
+        mock.patch("runner.reconcile.compare", return_value=SAME),
     ):
         yield
 

@@ -126,31 +126,6 @@ def test_a_button_never_leads_to_another_site(db, host):
     assert answer.url == page(pipeline)
 
 
-def test_comparing_counts_both_sides(db, target):
-    target.execute("CREATE SCHEMA analytics; CREATE TABLE analytics.t AS SELECT 1 AS id")
-    table = {"target_table": "analytics.t"}
-    same = PipelineFactory(name="same", source_query="SELECT 7 AS id", **table)
-    more = PipelineFactory(name="more", source_query="VALUES (1), (2)", **table)
-    client = person("operator")
-
-    assert said(press(client, same, "reconcile")) == [
-        "“same”: rows in the source 1, in the target 1."
-    ]
-    assert said(press(client, more, "reconcile")) == [
-        "“more”: rows in the source 2, in the target 1.",
-        "Source and target do not have as many rows.",
-    ]
-
-
-def test_comparing_what_cannot_be_counted_is_a_sentence(db, target):
-    broken = PipelineFactory(source_query="SELECT id FROM nothing")
-
-    answer = press(person("operator"), broken, "reconcile")
-
-    assert [message.level_tag for message in answer.context["messages"]] == ["error"]
-    assert "does not exist" in said(answer)[0]
-
-
 def test_it_is_logged_who_asked_for_what(db):
     pipeline, client = PipelineFactory(), person()
 
@@ -416,8 +391,8 @@ def test_a_disabled_pipeline_is_marked_on_the_list(db):
     ("group", "offered"),
     [
         ("viewer", set()),
-        ("operator", {"run", "pause", "cancel"}),
-        ("editor", {"run", "pause", "cancel", "enable", "disable"}),
+        ("operator", {"run", "pause", "cancel", "reconcile"}),
+        ("editor", {"run", "pause", "cancel", "reconcile", "enable", "disable"}),
     ],
 )
 def test_the_list_offers_for_many_what_this_person_may(db, group, offered):

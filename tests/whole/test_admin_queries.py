@@ -20,6 +20,7 @@ from pipelines.models import (
     Pipeline,
     PipelineRun,
     PipelineState,
+    Reconciliation,
     RunEvent,
     Worker,
 )
@@ -28,6 +29,7 @@ from tests.factories import (
     AttemptFactory,
     ConnectionFactory,
     PipelineFactory,
+    ReconciliationFactory,
     RunFactory,
     UserFactory,
     WorkerFactory,
@@ -50,6 +52,7 @@ def grow(rows):
         user = UserFactory(groups=["viewer", "editor"])
         AuthToken.objects.create(user)
         AttemptFactory()
+        ReconciliationFactory(pipeline=pipeline, worker=worker, requested_by=user)
         audit.record(AuditAction.RUN, pipeline, by=user)
 
 
@@ -63,6 +66,7 @@ LISTS = {
     "overview": "/admin/",
     "pipelines": listing(Pipeline),
     "runs": listing(PipelineRun),
+    "comparisons": listing(Reconciliation),
     "connections": listing(Connection),
     "workers": listing(Worker),
     "users": "/admin/auth/user/",
@@ -92,9 +96,33 @@ def test_the_page_of_a_pipeline_costs_the_same_with_3_runs_and_with_30(db):
     queries(client, page(pipeline))
     few = queries(client, page(pipeline))
     RunFactory.create_batch(27, pipeline=pipeline)
+    ReconciliationFactory.create_batch(30, pipeline=pipeline)
     grow(5)
 
     assert queries(client, page(pipeline)) == few
+
+
+def test_the_page_of_a_comparison_costs_the_same_with_3_rows_and_with_300(db):
+    client, pipeline = person(), PipelineFactory()
+
+    def found(rows):
+        lines = [
+            {
+                "kind": "different",
+                "key": [str(number)],
+                "changes": [{"column": "title", "source": "new", "target": "old"}],
+            }
+            for number in range(rows)
+        ]
+        return ReconciliationFactory(
+            pipeline=pipeline, status="WARNING", different=rows, rows=lines
+        )
+
+    # Both have a neighbour on each side.
+    _first, few, many, _last = found(3), found(3), found(300), found(3)
+    queries(client, page(few))  # caches fill
+
+    assert queries(client, page(many)) == queries(client, page(few)) < 25
 
 
 def test_the_page_of_a_run_costs_the_same_with_3_events_and_with_30(db):

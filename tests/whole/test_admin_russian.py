@@ -22,6 +22,7 @@ from pipelines.models import (
     Pipeline,
     PipelineRun,
     PipelineState,
+    Reconciliation,
     RunEvent,
     RunLine,
     RunSample,
@@ -33,6 +34,7 @@ from tests.factories import (
     PASSWORD,
     ConnectionFactory,
     PipelineFactory,
+    ReconciliationFactory,
     RunFactory,
     UserFactory,
     WorkerFactory,
@@ -47,6 +49,7 @@ from tests.whole.admin_pages import (
     posted,
     standing,
 )
+from tests.whole.every_page import DIFFERING
 
 #: Latin words that Russian pages have too, and why.
 ALLOWED = {
@@ -54,11 +57,12 @@ ALLOWED = {
     *("ETL", "PostgreSQL", "SQL", "API", "TLS", "Python", "JSON", "IP", "UTC", "cookie"),
     # The words of SQL, and of PostgreSQL's own settings and codes.
     *("SELECT", "NULL", "SQLSTATE", "WITH", "FORCE", "AS", "42P01", "PT10M"),
-    *("minutes", "day", "id", "text", "jsonb", "int", "integer"),
+    *("minutes", "day", "id", "text", "jsonb", "int", "integer", "timestamp", "boolean"),
     # Values that are the same in the API, with their explanation in Russian beside them.
     *("full", "incremental", "auto", "swap", "merge", "replace", "fail", "include", "exclude"),
     *("disable", "prefer", "require", "verify", "ca"),
     *("stored", "environment", "file", "Docker", "Kubernetes"),
+    *("count", "checksum", "rows", "off", "soft", "hard"),
     # A type that the API knows and nothing offers yet; keys; what Django's own Russian has.
     *("PYTHON", "esc", "ID", "Control", "Command", "Mac", "Single", "Sing", "On", "LDAP"),
     *("Ctrl", "Enter"),
@@ -245,7 +249,7 @@ def test_lists_are_russian_empty_full_and_filtered(full, model):
         assert english(html, client.user.username, "nothing-like-it", "title", *keys, *GROUPS) == []
 
 
-@pytest.mark.parametrize("model", [Pipeline, PipelineRun, Worker, AuthToken])
+@pytest.mark.parametrize("model", [Pipeline, PipelineRun, Reconciliation, Worker, AuthToken])
 def test_lists_without_a_row_are_russian(db, model):
     client = russian()
 
@@ -307,6 +311,44 @@ def test_deleting_many_asks_in_russian(full):
     answer = client.post(listing(Pipeline), {"action": "delete_selected", "_selected_action": keys})
 
     assert english(answer.content.decode(), client.user.username) == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_pages_of_comparisons_are_russian(db, group):
+    client = russian(group)
+    worker = WorkerFactory()
+    pipeline = PipelineFactory(key_columns=["id"])
+    of_it = {"pipeline": pipeline, "worker": worker, "requested_by": client.user}
+    rows = [
+        ReconciliationFactory(**of_it),
+        ReconciliationFactory(**of_it, **(DIFFERING | {"rows": [], "tolerances": {"id": 0.5}})),
+        ReconciliationFactory(**of_it, level="count", status="WARNING", target_count=1),
+        ReconciliationFactory(**of_it, level="count"),
+        ReconciliationFactory(**of_it, level="checksum", status="WARNING", missing=None),
+        ReconciliationFactory(**of_it, status="CANCELLED", source_count=None),
+        ReconciliationFactory(**of_it, status="FAILED", error_code="invalid"),
+        ReconciliationFactory(**of_it, status="REQUESTED", finished_at=None, source_count=None),
+        *(
+            ReconciliationFactory(**of_it, open=True, phase=phase, rows_of=9)
+            for phase in ("", "counting", "summing", "looking at rows")
+        ),
+    ]
+    said = (client.user.username, str(worker))
+
+    for row in rows:
+        assert english(seen(client, page(row)), *said) == []
+    assert english(seen(client, page(pipeline)), *said) == []
+    assert english(seen(client, listing(Reconciliation)), *said) == []
+
+
+def test_the_question_of_a_comparison_is_russian(db):
+    client = russian("operator")
+    pipeline = PipelineFactory()
+    wrong = {"level": "rows", "sample": "x", "tolerances": "="}
+
+    assert english(seen(client, page(pipeline, "reconcile")), client.user.username, "price") == []
+    html = client.post(page(pipeline, "reconcile"), wrong).content.decode()
+    assert english(html, client.user.username, "price") == []
 
 
 @pytest.mark.parametrize("status", RunStatus.values)
@@ -483,7 +525,7 @@ def test_refused_forms_of_connections_are_russian(db, changes):
     assert english(html, client.user.username, "pg_catalog", "etl", "maybe") == []
 
 
-@pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
+@pytest.mark.parametrize("verb", [verb.name for verb in VERBS if verb.form is None])
 @pytest.mark.parametrize("status", PipelineStatus.values)
 def test_what_the_verbs_answer_is_russian(db, status, verb):
     client = russian()
@@ -495,7 +537,9 @@ def test_what_the_verbs_answer_is_russian(db, status, verb):
     assert [str(message) for message in answer.context["messages"]]
 
 
-@pytest.mark.parametrize("action", [*(verb.name for verb in VERBS if verb.said), "delete_selected"])
+@pytest.mark.parametrize(
+    "action", [*(verb.name for verb in VERBS if verb.is_for_many), "delete_selected"]
+)
 def test_what_the_actions_answer_is_russian(full, action):
     client = russian()
     keys = [str(key) for key in Pipeline.objects.values_list("pk", flat=True)]

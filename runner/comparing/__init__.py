@@ -1,0 +1,1 @@
+"""Which rows differ between a query and its target table; repairing them is elsewhere."""

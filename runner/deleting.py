@@ -1,0 +1,231 @@
+"""Rows that are gone from the source: found by key after an incremental load, counted, then
+deleted or marked in batches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from runner.comparing.asking import Pair, copied
+from runner.comparing.compare import opened
+from runner.comparing.search import Segments, find_rows, in_ranges, keys_of, parts_of, sum_up
+from runner.comparing.sides import Sides
+from runner.comparing.values import Done, Kind, Level, Request
+from runner.connections import Session
+from runner.control import Control
+from runner.errors import RunError
+from runner.fence import Fence, commit
+from runner.plan import Definition, Deletes
+from runner.preflight.table import Table, find_table
+from runner.statements import catalog, load, repairing
+
+Key = tuple[str | None, ...]
+SECONDS = 120
+#: Nobody waits for it but the worker, which people can cancel.
+_LIMIT_SECONDS = 86_400.0
+_ROWS_AT_ONCE = 50_000
+
+
+class Deleting:
+    """One look for gone rows, behind the last batch of a load."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        *,
+        target: Session,
+        fence: Fence,
+        control: Control,
+        notes: list[str],
+    ) -> None:
+        self._definition = definition
+        self._target = target
+        self._fence = fence
+        self._control = control
+        self._notes = notes
+
+    def run(self) -> None:
+        """Raises RunError, Interruption, psycopg.Error."""
+        table = find_table(self._target, self._definition.target_table)
+        if table is None:
+            return
+        check_mark(self._definition, table)
+        self._control.progress.phase = "deletes"
+        with opened(self._request(), self._control.tick) as (pair, sides):
+            if sides.notes:
+                self._notes.extend([*sides.notes, _NOT_LOOKED])
+                return
+            segments = sum_up(in_ranges(_keys_only(sides), pair), pair, self._watch)
+            found = find_rows(segments, pair, sample=0, progress=self._watch)
+            gone, back = found.total(Kind.EXTRA), found.total(Kind.MISSING)
+            self._check(gone, sum(part.rows for part in segments.target.values()), table)
+            if gone or (back and self._definition.mark):
+                self._apply(segments, pair)
+
+    def _request(self) -> Request:
+        return Request(
+            definition=self._definition,
+            identity=self._fence.identity,
+            level=Level.ROWS,
+            deleted=self._definition.mark,
+            seconds=_LIMIT_SECONDS,
+        )
+
+    def _watch(self, _done: Done) -> None:
+        self._control.tick()
+
+    def _check(self, gone: int, of: int, table: Table) -> None:
+        """The dry run: how many rows it would be, before the first of them goes."""
+        if not gone:
+            return
+        limit = self._definition.max_delete_percent
+        if limit is not None and gone * 100 > of * limit:
+            raise RunError(
+                f"{gone:,} of {of:,} rows of {self._definition.target_table} are gone from the "
+                f"source ({gone * 100 / of:.1f} %), more than the {limit} % this pipeline allows. "
+                "The load is complete, and none of them was deleted. Check the query, or raise "
+                "max_delete_percent.",
+                error_class="DeletesRefused",
+            )
+        if self._definition.delete_missing is Deletes.HARD:
+            check_deletes(self._target, self._definition, table)
+
+    def _apply(self, segments: Segments, pair: Pair) -> None:
+        done = 0
+        for wanted in parts_of(segments, rows=_ROWS_AT_ONCE):
+            keys: dict[Kind, list[Key]] = {kind: [] for kind in Kind}
+            for kind, key in keys_of(segments, pair, wanted):
+                keys[kind].append(key)
+            extra = gone_from(segments.sides, pair, keys[Kind.EXTRA])
+            for part in cut(extra, self._definition.batch_size):
+                done += self._write(segments.sides, part, [])
+            if self._definition.mark:
+                for part in cut(keys[Kind.MISSING], self._definition.batch_size):
+                    self._write(segments.sides, [], part)
+        if done:
+            is_deleted = self._definition.mark is None
+            self._notes.append(
+                f"Rows gone from the source and deleted: {done:,}."
+                if is_deleted
+                else f"Rows gone from the source and marked as deleted: {done:,}."
+            )
+
+    def _write(self, sides: Sides, gone: Sequence[Key], back: Sequence[Key]) -> int:
+        """One batch, under the fence; the position stays where it is."""
+        self._control.tick()
+        with self._control.uninterrupted():
+            begin(self._target)
+            changed = remove(self._target, self._definition, sides, gone)
+            restore_marks(self._target, self._definition, sides, back)
+            self._fence.advance(0, "deleting", None)
+            commit(self._target)
+            self._fence.counted(0)
+        progress = self._control.progress
+        progress.rows_written += changed
+        progress.batches += 1
+        progress.seq = self._fence.seq
+        return changed
+
+
+def begin(target: Session) -> None:
+    """A transaction that a frozen worker does not keep open for ever."""
+    target.run_all(["BEGIN", *load.batch_limits(seconds=SECONDS, idle=SECONDS)])
+
+
+def cut(keys: Sequence[Key], most: int) -> list[Sequence[Key]]:
+    """The keys, at most so many at a time."""
+    return [keys[start : start + most] for start in range(0, len(keys), most)]
+
+
+def gone_from(sides: Sides, pair: Pair, keys: Sequence[Key]) -> list[Key]:
+    """Of these keys those that no row of the query has, be it one that no load would read."""
+    if not keys:
+        return []
+    rows = copied(pair.source, repairing.keys_there(sides.source, keys))
+    there = {tuple(fields) for fields in rows}
+    return [key for key in keys if key not in there]
+
+
+def remove(target: Session, definition: Definition, sides: Sides, keys: Sequence[Key]) -> int:
+    """Delete these rows, or mark them, as the pipeline says; how many there were."""
+    if not keys:
+        return 0
+    name = definition.target_table
+    statement = repairing.delete_rows(sides.target, name, keys)
+    if definition.mark is not None:
+        value = _marks(target, definition)
+        statement = repairing.mark_rows(sides.target, name, keys, definition.mark, value=value)
+    return target.run(statement).command_tuples or 0
+
+
+def restore_marks(
+    target: Session, definition: Definition, sides: Sides, keys: Sequence[Key]
+) -> int:
+    """Take the mark from these rows, which are there again; how many had one."""
+    if not keys or definition.mark is None:
+        return 0
+    statement = repairing.unmark_rows(definition.target_table, sides.key, keys, definition.mark)
+    return target.run(statement).command_tuples or 0
+
+
+def check_mark(definition: Definition, table: Table) -> None:
+    """The column that marks deleted rows must be there. Raises RunError."""
+    mark, name = definition.mark, definition.target_table
+    if mark is None:
+        return
+    column = table.column(mark)
+    if column is None:
+        raise RunError(
+            f"The table {name} has no column “{mark}” to mark deleted rows in. Add it "
+            "(timestamptz or boolean), or choose another way to treat them.",
+            error_class="NoMark",
+        )
+    if (column.base_oid or column.oid) not in _VALUES or column.not_null:
+        raise RunError(
+            f"The column “{mark}” of {name} cannot mark deleted rows: it must be a "
+            "timestamp, a date or a boolean, and take NULL.",
+            error_class="NoMark",
+        )
+
+
+def check_deletes(target: Session, definition: Definition, table: Table) -> None:
+    """Rows of other tables that hang on a deleted one would change with it. Raises RunError."""
+    if table.facts["has_heirs"]:
+        raise RunError(
+            f"Tables inherit from {definition.target_table}, so rows cannot be deleted from it.",
+            error_class="HeirsHaveRows",
+        )
+    if definition.allow_cascade:
+        return
+    rows = target.execute(catalog.CASCADES, [table.oid]).fetchall()
+    if rows:
+        name, schema, child, *_columns = rows[0]
+        raise RunError(
+            f"Rows would be deleted that {schema}.{child} may refer to (foreign key “{name}”), and "
+            "that table would change with them: none was deleted. Allow cascading for this "
+            "pipeline, or bring the rows back in the source.",
+            error_class="CascadeRefused",
+        )
+
+
+def _keys_only(sides: Sides) -> Sides:
+    """What the rows hold besides does not matter."""
+    return replace(
+        sides,
+        source=replace(sides.source, columns=sides.key),
+        target=replace(sides.target, columns=sides.key),
+    )
+
+
+def _marks(target: Session, definition: Definition) -> str:
+    table = find_table(target, definition.target_table)
+    column = table.column(definition.mark or "") if table else None
+    return _VALUES[(column.base_oid or column.oid) if column else 0]
+
+
+#: By the type of the column (boolean, date, timestamp, timestamptz): what marks a row.
+_VALUES: Mapping[int, str] = {
+    16: "true",
+    1082: "current_date",
+    1114: "localtimestamp",
+    1184: "now()",
+}
+_NOT_LOOKED = "Rows that are gone from the source were not looked for."
