@@ -37,6 +37,14 @@ _SLOW = (
     "FROM content.flights\n"
     "WHERE pg_sleep(0.001) IS NOT NULL"
 )
+#: What is loaded, and what the source says by the time that it is compared.
+_BEFORE = "SELECT id, title, rating, modified FROM content.film_work WHERE id::text NOT LIKE 'c01%'"
+_AFTER = (
+    "SELECT id, rating, modified,\n"
+    "    CASE WHEN id::text LIKE 'ab3%' THEN title || ' II' ELSE title END AS title\n"
+    "FROM content.film_work\n"
+    "WHERE id::text NOT LIKE '5a7%'"
+)
 _FAILS = "SELECT id, title, rating / (rating - rating) AS share\nFROM content.film_work"
 
 
@@ -83,6 +91,12 @@ def shown(api: Api) -> Iterator[dict[str, str]]:
     ids["film_shares"] = api.made("film_shares", _FAILS)
     api.ask("POST", f"/pipelines/{ids['film_shares']}/run")
     api.until(ids["film_shares"], "FAILED")
+    ids["film_titles"] = api.made("film_titles", _BEFORE, key_columns=["id"])
+    api.ask("POST", f"/pipelines/{ids['film_titles']}/run")
+    api.until(ids["film_titles"], "IDLE")
+    api.ask("PATCH", f"/pipelines/{ids['film_titles']}", {"source_query": _AFTER})
+    compared = api.ask("POST", f"/pipelines/{ids['film_titles']}/reconcile", {"level": "rows"})
+    ids["comparison"] = compared["id"]
     ids["departures"] = api.made(
         "departures",
         _SLOW,
@@ -97,7 +111,7 @@ def shown(api: Api) -> Iterator[dict[str, str]]:
     yield ids
     api.ask("POST", f"/pipelines/{ids['departures']}/cancel")
     api.until(ids["departures"], "IDLE")
-    for name in ("departures", "film_shares"):
+    for name in ("departures", "film_shares", "film_titles"):
         api.ask("DELETE", f"/pipelines/{ids[name]}")
 
 
@@ -118,6 +132,9 @@ def main() -> None:
         take(page, f"{address}/admin/", "overview")
         take(page, pipelines, "pipelines")
         take(page, f"{pipelines}{ids['departures']}/change/", "pipeline")
+        take(
+            page, f"{address}/admin/pipelines/reconciliation/{ids['comparison']}/change/", "compare"
+        )
         page.goto(f"{pipelines}{ids['flights_incremental']}/change/#definition")
         page.get_by_role("button", name="Preview").click()
         page.locator("#etl-answer section, #etl-answer h2").first.wait_for()

@@ -1,7 +1,7 @@
 """Rows that are gone from the source: found by key after an incremental load, counted, then
 deleted or marked in batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from runner.comparing.asking import Pair, copied
@@ -13,7 +13,7 @@ from runner.connections import Session
 from runner.control import Control
 from runner.errors import RunError
 from runner.fence import Fence, commit
-from runner.plan import Definition, Deletes
+from runner.plan import Definition
 from runner.preflight.table import Table, find_table
 from runner.statements import catalog, load, repairing
 
@@ -55,10 +55,15 @@ class Deleting:
                 return
             segments = sum_up(in_ranges(_keys_only(sides), pair), pair, self._watch)
             found = find_rows(segments, pair, sample=0, progress=self._watch)
-            gone, back = found.total(Kind.EXTRA), found.total(Kind.MISSING)
-            self._check(gone, sum(part.rows for part in segments.target.values()), table)
-            if gone or (back and self._definition.mark):
-                self._apply(segments, pair)
+            if found.total(Kind.MISSING) and self._definition.mark:
+                self._bring_back(segments, pair)
+            if gone := found.total(Kind.EXTRA):
+                of = sum(part.rows for part in segments.target.values())
+                if self._is_too_many(gone, of):
+                    # Some of them the source may have, where no load reads them.
+                    gone = sum(map(len, self._gone(segments, pair)))
+                self._check(gone, of, table)
+                self._remove(segments, pair)
 
     def _request(self) -> Request:
         return Request(
@@ -74,10 +79,8 @@ class Deleting:
 
     def _check(self, gone: int, of: int, table: Table) -> None:
         """The dry run: how many rows it would be, before the first of them goes."""
-        if not gone:
-            return
-        limit = self._definition.max_delete_percent
-        if limit is not None and gone * 100 > of * limit:
+        if self._is_too_many(gone, of):
+            limit = self._definition.max_delete_percent
             raise RunError(
                 f"{gone:,} of {of:,} rows of {self._definition.target_table} are gone from the "
                 f"source ({gone * 100 / of:.1f} %), more than the {limit} % this pipeline allows. "
@@ -85,21 +88,33 @@ class Deleting:
                 "max_delete_percent.",
                 error_class="DeletesRefused",
             )
-        if self._definition.delete_missing is Deletes.HARD:
+        if gone:
             check_deletes(self._target, self._definition, table)
 
-    def _apply(self, segments: Segments, pair: Pair) -> None:
-        done = 0
+    def _is_too_many(self, gone: int, of: int) -> bool:
+        limit = self._definition.max_delete_percent
+        return limit is not None and gone * 100 > of * limit
+
+    def _keys(self, segments: Segments, pair: Pair, kind: Kind) -> Iterator[list[Key]]:
+        """Of the rows with which this is wrong, a part of the table at a time."""
         for wanted in parts_of(segments, rows=_ROWS_AT_ONCE):
-            keys: dict[Kind, list[Key]] = {kind: [] for kind in Kind}
-            for kind, key in keys_of(segments, pair, wanted):
-                keys[kind].append(key)
-            extra = gone_from(segments.sides, pair, keys[Kind.EXTRA])
-            for part in cut(extra, self._definition.batch_size):
+            yield [key for what, key in keys_of(segments, pair, wanted) if what is kind]
+
+    def _gone(self, segments: Segments, pair: Pair) -> Iterator[list[Key]]:
+        for keys in self._keys(segments, pair, Kind.EXTRA):
+            yield gone_from(segments.sides, pair, keys)
+
+    def _bring_back(self, segments: Segments, pair: Pair) -> None:
+        """Rows that are in the source again are marked no more."""
+        for keys in self._keys(segments, pair, Kind.MISSING):
+            for part in cut(keys, self._definition.batch_size):
+                self._write(segments.sides, [], part)
+
+    def _remove(self, segments: Segments, pair: Pair) -> None:
+        done = 0
+        for keys in self._gone(segments, pair):
+            for part in cut(keys, self._definition.batch_size):
                 done += self._write(segments.sides, part, [])
-            if self._definition.mark:
-                for part in cut(keys[Kind.MISSING], self._definition.batch_size):
-                    self._write(segments.sides, [], part)
         if done:
             is_deleted = self._definition.mark is None
             self._notes.append(
@@ -114,7 +129,7 @@ class Deleting:
         with self._control.uninterrupted():
             begin(self._target)
             changed = remove(self._target, self._definition, sides, gone)
-            restore_marks(self._target, self._definition, sides, back)
+            changed += restore_marks(self._target, self._definition, sides, back)
             self._fence.advance(0, "deleting", None)
             commit(self._target)
             self._fence.counted(0)
@@ -125,9 +140,9 @@ class Deleting:
         return changed
 
 
-def begin(target: Session) -> None:
+def begin(target: Session, *, idle: int = SECONDS) -> None:
     """A transaction that a frozen worker does not keep open for ever."""
-    target.run_all(["BEGIN", *load.batch_limits(seconds=SECONDS, idle=SECONDS)])
+    target.run_all(["BEGIN", *load.batch_limits(seconds=SECONDS, idle=idle)])
 
 
 def cut(keys: Sequence[Key], most: int) -> list[Sequence[Key]]:
@@ -187,13 +202,13 @@ def check_mark(definition: Definition, table: Table) -> None:
 
 
 def check_deletes(target: Session, definition: Definition, table: Table) -> None:
-    """Rows of other tables that hang on a deleted one would change with it. Raises RunError."""
+    """Rows of other tables must not change with these. Raises RunError."""
     if table.facts["has_heirs"]:
         raise RunError(
             f"Tables inherit from {definition.target_table}, so rows cannot be deleted from it.",
             error_class="HeirsHaveRows",
         )
-    if definition.allow_cascade:
+    if definition.allow_cascade or definition.mark is not None:
         return
     rows = target.execute(catalog.CASCADES, [table.oid]).fetchall()
     if rows:

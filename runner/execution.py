@@ -122,7 +122,7 @@ class Execution:
         form = "binary" if moving.examined.binary else "text"
         self._say(f"Checked: {len(findings.columns)} columns, which pass as {form}.")
         full = moving.definition.mode is Mode.FULL
-        limit = self.held.pipeline.repair_limit
+        limit = lifecycle.left_to_repair(self.held)
         begins = "" if full else moving.show(found)
         if limit is not None:
             self._say("A repair: rows that do not differ stay as they are.")

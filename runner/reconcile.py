@@ -18,6 +18,7 @@ from django.db import connection as metadata
 
 from pipelines import lifecycle
 from pipelines.busy import Busy, alone
+from pipelines.choices import ReconciliationLevel
 from pipelines.definition import position_hash
 from pipelines.lifecycle import Superseded
 from pipelines.models import Installation, Reconciliation
@@ -74,9 +75,17 @@ def ask(
 
 
 def is_short(pipeline: Any, level: Level) -> bool:
-    """Whether people can wait for the answer: counts always, else by what the last run wrote."""
+    """Whether people can wait for the answer: counts always, else by what is known of the tables,
+    and of how long it took last."""
     if level is Level.COUNT:
         return True
+    closer = pipeline.reconciliations.exclude(level=ReconciliationLevel.COUNT)
+    before = closer.exclude(finished_at=None).order_by("-requested_at").first()
+    if before is not None and (
+        before.error_code == "reconcile_timeout"
+        or (before.seconds or 0) > settings.RECONCILE_SECONDS / 2
+    ):
+        return False
     last = pipeline.reconciliations.exclude(source_count=None).order_by("-requested_at").first()
     rows = max((last.source_count, last.target_count)) if last else None
     if rows is None:

@@ -33,6 +33,8 @@ from runner.target import PostgresTarget
 
 #: So many rows of each side are looked at for one batch.
 _ROWS_AT_ONCE = 20_000
+#: While the source looks for the rows of one part, the transaction that waits for them is idle.
+_SEARCHING_SECONDS = 900
 Key = tuple[str | None, ...]
 
 
@@ -59,6 +61,7 @@ class Repairing:
     request: Request
     limit: int
     notes: list[str] = field(default_factory=list)
+    kept: int = 0
 
     def run(self) -> None:
         """Compare, count, then write. Raises RunError, Interruption, psycopg.Error."""
@@ -75,6 +78,11 @@ class Repairing:
             self._say(counts)
             if sum(counts.values()):
                 self._write(segments, pair)
+        if self.kept:
+            self.notes.append(
+                f"Extra rows that stay: {self.kept:,}. "
+                "The source has them, where no load reads them."
+            )
         with self.control.uninterrupted():
             self.fence.mark("done")
 
@@ -101,7 +109,7 @@ class Repairing:
             self._count(received, changed)
 
     def _write_whole(self, segments: Segments, pair: Pair) -> None:
-        self._begin()
+        begin(self.target, idle=_SEARCHING_SECONDS)
         total = written = 0
         for batch in self._batches(segments, pair):
             received, changed = self._apply(segments.sides, pair, batch)
@@ -125,6 +133,7 @@ class Repairing:
         if batch.write:
             received, changed = self._copy(sides, pair, batch.write)
         gone = gone_from(sides, pair, batch.delete)
+        self.kept += len(batch.delete) - len(gone)
         changed += remove(self.target, self.definition, sides, gone)
         return received, changed
 
@@ -197,7 +206,7 @@ class Repairing:
                 "confirmed: nothing was changed. Compare again, and confirm what it finds."
             )
         table = self.examined.table
-        if counts[Kind.EXTRA] and table is not None and self.definition.mark is None:
+        if counts[Kind.EXTRA] and table is not None:
             check_deletes(self.target, self.definition, table)
 
     # What people see

@@ -36,6 +36,7 @@ from pipelines.lifecycle.reconciliations import (
 from pipelines.lifecycle.repairs import (
     RepairRefused,
     check_repairable,
+    left_to_repair,
     request_repair,
     rows_to_change,
     tolerances_of,
@@ -81,6 +82,7 @@ __all__ = [
     "finish",
     "hand_back",
     "hand_back_reconciliation",
+    "left_to_repair",
     "pause_unclaimed",
     "paused",
     "postpone_rescue",

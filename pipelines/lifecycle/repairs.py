@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Subquery, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -12,12 +13,13 @@ from pipelines.choices import (
     AuditAction,
     ReconciliationLevel,
     ReconciliationStatus,
+    RunKind,
     Trigger,
 )
 from pipelines.definition import DATA_FIELDS, freeze
 from pipelines.lifecycle.guard import change, record, refusal, wake
 from pipelines.lifecycle.values import Claim
-from pipelines.models import Pipeline, Reconciliation
+from pipelines.models import Pipeline, PipelineRun, Reconciliation, RunEvent
 from pipelines.states import RUN_REQUESTED, PipelineStatus, moves
 
 
@@ -90,7 +92,9 @@ def check_repairable(
             _("The definition has changed since the comparison. Compare again."), "outdated"
         )
     newer = pipeline.reconciliations.filter(
-        requested_at__gt=found.requested_at, status=ReconciliationStatus.OK
+        requested_at__gt=found.requested_at,
+        status=ReconciliationStatus.OK,
+        level__in=(ReconciliationLevel.CHECKSUM, ReconciliationLevel.ROWS),
     )
     if newer.exists():
         raise RepairRefused(
@@ -107,6 +111,24 @@ def check_repairable(
         )
 
 
+def left_to_repair(held: Claim) -> int | None:
+    """How many rows may still change of those that were confirmed, after the tries before; None
+    for a load."""
+    pipeline = held.pipeline
+    if pipeline.repair_limit is None:
+        return None
+    asked = RunEvent.objects.filter(pipeline=pipeline.pk, event=moves("run").event)
+    since = asked.filter(message__startswith=_REPAIR).order_by("-at").values("at")[:1]
+    tries = PipelineRun.objects.filter(
+        pipeline=pipeline.pk,
+        kind=RunKind.REPAIR,
+        started_at__gte=Subquery(since),
+        generation__lt=held.generation,
+    )
+    done: int = tries.aggregate(rows=Sum("rows_written"))["rows"] or 0
+    return max(0, pipeline.repair_limit - done)
+
+
 def tolerances_of(held: Claim) -> dict[str, float]:
     """What the comparison that is repaired took for equal; nothing where it has been deleted."""
     if held.pipeline.repair_id is None:
@@ -114,6 +136,9 @@ def tolerances_of(held: Claim) -> dict[str, float]:
     rows = Reconciliation.objects.filter(pk=held.pipeline.repair_id)
     found: dict[str, float] = rows.values_list("tolerances", flat=True).first() or {}
     return found
+
+
+_REPAIR = "A repair:"
 
 
 def _asked(found: Reconciliation) -> str:

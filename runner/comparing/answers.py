@@ -6,13 +6,17 @@ from dataclasses import replace
 
 from runner.comparing.asking import Fields, Pair, copied
 from runner.comparing.forms import Form
-from runner.comparing.search import Found, Segments, Sum, borders, is_near
+from runner.comparing.matching import is_near
+from runner.comparing.search import Found, Segments, Sum, borders
 from runner.comparing.sides import Sides
 from runner.comparing.values import Change, Difference, Kind, Range
 from runner.statements import comparing
 from runner.statements.comparing import Place
 
 Key = tuple[str | None, ...]
+#: A key that is there many times has more rows than one looks through for an example.
+_MOST_OF_A_KEY = 5_000
+_MOST_TRIED = 100
 
 
 def details(sides: Sides, pair: Pair, found: Found) -> tuple[Difference, ...]:
@@ -35,7 +39,9 @@ def _values(pair: Pair, place: Place, keys: list[Key]) -> dict[Key, list[Fields]
     width = len(place.key)
     found: dict[Key, list[Fields]] = {}
     for fields in rows:
-        found.setdefault(tuple(fields[:width]), []).append(fields[width:])
+        of_key = found.setdefault(tuple(fields[:width]), [])
+        if len(of_key) < _MOST_OF_A_KEY:
+            of_key.append(fields[width:])
     return found
 
 
@@ -43,8 +49,7 @@ def _difference(
     kind: Kind, key: Key, columns: Sequence[Form], source: list[Fields], target: list[Fields]
 ) -> Difference:
     """One row of a key: where that is there several times, one without an equal."""
-    mine = [row for row in source if not any(_are_equal(columns, row, other) for other in target)]
-    theirs = [row for row in target if not any(_are_equal(columns, row, other) for other in source)]
+    mine, theirs = _unlike(columns, source, target), _unlike(columns, target, source)
     if kind is Kind.DIFFERENT and mine and theirs:
         return Difference(kind=kind, key=key, changes=_changes(columns, mine[0], theirs[0]))
     alone = (mine or source) if kind is Kind.MISSING else (theirs or target)
@@ -61,6 +66,16 @@ def _difference(
             for form, value in zip(columns, shown, strict=False)
         ),
     )
+
+
+def _unlike(columns: Sequence[Form], rows: list[Fields], others: list[Fields]) -> list[Fields]:
+    """Rows without an equal one among the others, as far as an example needs them."""
+    whole = {tuple(other[1::2]) for other in others}
+    left = [row for row in rows if tuple(row[1::2]) not in whole]
+    if all(form.tolerance is None for form in columns):
+        return left
+    some, few = left[:_MOST_TRIED], others[:_MOST_TRIED]
+    return [row for row in some if not any(_are_equal(columns, row, other) for other in few)]
 
 
 def _changes(columns: Sequence[Form], source: Fields, target: Fields) -> tuple[Change, ...]:

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import groupby
 
 from psycopg import sql
 
+from runner.comparing import matching
 from runner.comparing.asking import Fields, Pair, copied, fields_of, lines, one_row
 from runner.comparing.borders import borders_of
 from runner.comparing.forms import Form
@@ -243,37 +243,7 @@ def unmatched(
     theirs = [list(row) for row in (on_right - on_left).elements()]
     if not near or not mine or not theirs:
         return mine, theirs
-    alone = []
-    for row in mine:
-        match = next((i for i, other in enumerate(theirs) if _is_equal(row, other, near)), None)
-        if match is None:
-            alone.append(row)
-        else:
-            del theirs[match]
-    return alone, theirs
-
-
-def _is_equal(row: Fields, other: Fields, near: Sequence[Form]) -> bool:
-    if row[0] != other[0]:
-        return False
-    return all(
-        is_near(mine, theirs, form.tolerance)
-        for form, mine, theirs in zip(near, row[1:], other[1:], strict=True)
-    )
-
-
-def is_near(mine: str | None, theirs: str | None, tolerance: float | None) -> bool:
-    """Whether two numbers, as text, are at most so far apart; without a tolerance, whether two
-    texts are equal."""
-    if mine == theirs:
-        return True
-    if mine is None or theirs is None or tolerance is None:
-        return False
-    try:
-        # As people read them: 1.1 is no further than 0.1 from 1.0.
-        return abs(Fraction(mine) - Fraction(theirs)) <= Fraction(repr(tolerance))
-    except ValueError:  # NaN, and what is infinite
-        return False
+    return matching.unmatched(left, right, [form.tolerance for form in near])
 
 
 def keys_of(

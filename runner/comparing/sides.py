@@ -80,7 +80,7 @@ def match(request: Request, pair: Pair) -> Matched:
     table = find_table(pair.target, definition.target_table)
     names = check_keys(definition, columns, table)
     targets = columns if table is None else _targets(request, columns, table)
-    _check_tolerances(request, targets)
+    _check_tolerances(request, targets, names)
     _check_deleted(request, table)
     one_encoding = _have_one_encoding(pair)
     forms = forms_of(columns, targets, dict(request.tolerances), one_encoding=one_encoding)
@@ -193,9 +193,13 @@ def _targets(request: Request, columns: Sequence[Column], table: Table) -> tuple
     return tuple(column for column in found if column is not None)
 
 
-def _check_tolerances(request: Request, targets: Sequence[Column]) -> None:
+def _check_tolerances(request: Request, targets: Sequence[Column], key: Sequence[str]) -> None:
     able = {column.name for column in targets if takes_tolerance(column)}
-    sentences = []
+    sentences = [
+        f"“{name}” tells rows apart, so it takes no tolerance."
+        for name in request.tolerances
+        if name in key
+    ]
     if wrong := [name for name in request.tolerances if name not in able]:
         listed = ", ".join(f"“{name}”" for name in wrong)
         sentences.append(

@@ -54,6 +54,11 @@ def check_keys(
         errors["incremental_key"] = [
             f"The query does not return the incremental key “{definition.incremental_key}”."
         ]
+    if definition.mark in names:
+        errors["delete_column"] = [
+            f"The query returns “{definition.mark}”, so loads fill it. Marks of deleted rows need "
+            "a column of the table that the query leaves alone."
+        ]
     if errors:
         raise Rejected(errors)
     key = definition.key_columns or (table.primary_key if table else ())

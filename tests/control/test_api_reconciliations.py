@@ -186,6 +186,21 @@ def test_a_large_table_is_left_to_a_worker(large, editor):
     assert ask(editor, large).status_code == 200  # counts never wait
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        {"status": "FAILED", "error_code": "reconcile_timeout"},
+        {"started_at": Now() - timedelta(seconds=20)},
+    ],
+)
+def test_what_took_long_last_time_is_left_to_a_worker(films, editor, settings, before):
+    settings.RECONCILE_SECONDS = 30
+    ReconciliationFactory(pipeline=films, **before)
+
+    assert ask(editor, films, level="rows").status_code == 202
+    assert ask(editor, films).status_code == 200
+
+
 def test_one_that_waits_is_cancelled_at_once(large, operator):
     key = ask(operator, large, level="rows").json()["id"]
 

@@ -464,3 +464,20 @@ def load_rows(loads: Loads, rows: dict[tuple[str, int], tuple[Any, ...]]) -> Any
     pipeline = loads.define("SELECT * FROM s", allow_empty=True)
     loads.succeed(pipeline)
     return pipeline
+
+
+def test_a_key_that_is_there_thousands_of_times_is_shown_in_time(loads: Loads) -> None:
+    """Rows of one key are looked through for an example, not each against each."""
+    loads.source.execute("CREATE TABLE s AS SELECT 1 AS id, g AS v FROM generate_series(1, 4000) g")
+    loads.target.execute(
+        "CREATE TABLE analytics.t AS SELECT 1 AS id, -g AS v FROM generate_series(1, 4000) g"
+    )
+    report = compared(loads.define("SELECT id, v FROM s", key_columns=["id"]), seconds=20)
+    assert report.different == 4000
+    assert [change.column for change in report.sample[0].changes] == ["v"]
+
+
+def test_a_key_takes_no_tolerance(loads: Loads) -> None:
+    pipeline = loads.define("SELECT 1.5 AS v", key_columns=["v"])
+    with pytest.raises(Rejected, match="“v” tells rows apart"):
+        compared(pipeline, tolerances={"v": 0.1})

@@ -77,6 +77,19 @@ def test_rows_that_left_the_order_stay(items: Loads) -> None:
     assert len(ids(items)) == 60
 
 
+def test_many_rows_that_left_the_order_are_not_too_many_gone_ones(items: Loads) -> None:
+    items.source.execute("ALTER TABLE items ALTER modified DROP NOT NULL")
+    pipeline = follow(items, null_policy="exclude", max_delete_percent=10)
+    items.source.execute(
+        "UPDATE items SET modified = NULL WHERE id <= 20; DELETE FROM items WHERE id = 60"
+    )
+
+    items.succeed(pipeline)
+
+    assert ids(items, "id >= 59") == [59]
+    assert len(ids(items)) == 59
+
+
 def test_a_run_that_finds_nothing_gone_writes_nothing(items: Loads) -> None:
     pipeline = follow(items)
     before = items.rows(f"SELECT id, xmin::text FROM {TABLE} ORDER BY id")
@@ -124,13 +137,57 @@ def test_marks_of_each_type(items: Loads, kind: str) -> None:
     assert ids(items, "gone IS NOT NULL") == [9]
 
 
-@pytest.mark.parametrize("column", ["word", "nowhere"])
-def test_a_mark_that_cannot_be_set_is_named(items: Loads, column: str) -> None:
+@pytest.mark.parametrize(("column", "error"), [("word", "Preflight"), ("nowhere", "NoMark")])
+def test_a_mark_that_cannot_be_set_is_named(items: Loads, column: str, error: str) -> None:
     pipeline = follow(items, delete_missing="off")
     Pipeline.objects.filter(pk=pipeline.pk).update(delete_missing="soft", delete_column=column)
     run = items.fail(pipeline)
-    assert run.error_class == "NoMark"
+    assert run.error_class == error
     assert f"“{column}”" in str(run.error_message)
+
+
+def test_a_column_that_the_query_fills_is_no_mark(items: Loads) -> None:
+    items.source.execute("ALTER TABLE items ADD deleted_at timestamptz")
+    items.source.execute("UPDATE items SET deleted_at = '2026-01-05' WHERE id <= 3")
+    query = "SELECT id, word, modified, deleted_at FROM items"
+    pipeline = items.follow(query)
+    items.succeed(pipeline)
+    Pipeline.objects.filter(pk=pipeline.pk).update(
+        delete_missing="soft", delete_column="deleted_at"
+    )
+
+    run = items.fail(pipeline)
+
+    assert "The query returns “deleted_at”" in str(run.error_message)
+    assert ids(items, "deleted_at = '2026-01-05'") == [1, 2, 3]
+
+
+def test_rows_are_unmarked_though_others_may_not_be_marked(items: Loads) -> None:
+    pipeline = follow(
+        items, delete_missing="soft", delete_column="deleted_at", max_delete_percent=10
+    )
+    items.source.execute("DELETE FROM items WHERE id <= 2")
+    items.succeed(pipeline)
+    items.source.execute(
+        "INSERT INTO items VALUES (1, 'back', '2026-02-01'), (2, 'back', '2026-02-01');"
+        " DELETE FROM items WHERE id BETWEEN 30 AND 50"
+    )
+
+    assert items.fail(pipeline).error_class == "DeletesRefused"
+
+    assert ids(items, "deleted_at IS NOT NULL") == []
+
+
+def test_rows_of_heirs_are_not_marked(items: Loads) -> None:
+    pipeline = follow(items, delete_missing="soft", delete_column="deleted_at")
+    items.target.execute(
+        f"CREATE TABLE analytics.heir () INHERITS ({TABLE});"
+        " INSERT INTO analytics.heir VALUES (900, 'its own', '2026-01-01')"
+    )
+
+    assert items.fail(pipeline).error_class == "HeirsHaveRows"
+
+    assert ids(items, "deleted_at IS NOT NULL") == []
 
 
 def test_a_repair_marks_instead_of_deleting(items: Loads) -> None:

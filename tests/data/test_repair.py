@@ -313,3 +313,46 @@ def test_the_history_of_runs_tells_repairs(items: Loads) -> None:
 
     assert (repaired["kind"], repaired["reconciliation_id"]) == ("repair", str(found.pk))
     assert (loaded["kind"], loaded["reconciliation_id"]) == ("load", None)
+
+
+def test_the_tries_of_a_repair_change_no_more_rows_than_were_confirmed(items: Loads) -> None:
+    pipeline = items.follow(QUERY, batch_size=2)
+    items.succeed(pipeline)
+    items.target.execute(f"DELETE FROM {TABLE} WHERE id <= 6")
+    items.target.execute(
+        "CREATE FUNCTION analytics.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '40001'; END$$;"
+        f" CREATE TRIGGER not_now BEFORE INSERT ON {TABLE} FOR EACH ROW"
+        " WHEN (new.id = 6) EXECUTE FUNCTION analytics.refuse()"
+    )
+    found = compared(pipeline, missing=6, extra=0, different=0)
+    run = repair(items, found, limit=6)
+    assert (run.status, run.rows_written) == (RunStatus.FAILED, 4)
+    items.target.execute(f"DROP TRIGGER not_now ON {TABLE}; DELETE FROM {TABLE} WHERE id > 56")
+
+    Pipeline.objects.update(next_attempt_at=LONG_AGO)
+    held = lifecycle.claim(worker=WorkerFactory().pk, lease=LEASE)
+    assert held is not None
+    run = items.execute(held, items.control())
+
+    assert run.error_class == "RepairRefused"
+    assert "would change 6 rows by now, and 2 were confirmed" in str(run.error_message)
+
+
+def test_counts_that_agree_do_not_call_a_repair_outdated(items: Loads, loaded: Pipeline) -> None:
+    spoil(items)
+    found = compared(loaded)
+    Reconciliation.objects.create(pipeline=loaded, level="count", status="OK")
+    assert repair(items, found).status == RunStatus.SUCCESS
+
+
+def test_rows_that_no_load_reads_stay_and_the_run_says_so(items: Loads) -> None:
+    items.source.execute("ALTER TABLE items ALTER modified DROP NOT NULL")
+    pipeline = items.follow(QUERY, null_policy="exclude")
+    items.succeed(pipeline)
+    items.source.execute("UPDATE items SET modified = NULL WHERE id <= 2")
+
+    run = repair(items, compared(pipeline, missing=0, extra=2, different=0), limit=2)
+
+    assert (run.status, run.rows_written) == (RunStatus.SUCCESS, 0)
+    assert "Extra rows that stay: 2." in run.events.latest("at").message
