@@ -16,6 +16,7 @@ from psycopg.pq.abc import PGresult
 from runner.control import Interruption
 from runner.errors import Side, blame
 from runner.opening import sign_in
+from runner.pinning import PINNED, PINNED_TARGET, SETTINGS, own_names, pin
 from runner.plan import Address
 from runner.silence import Watch
 from runner.watchdog import Limit
@@ -30,31 +31,6 @@ PROBE = "etl_admin:probe"
 
 # Half a second between ticks keeps the promise of one a second with room to spare.
 _INTERVAL = 0.5
-
-# Lossless text needs both sessions to write values alike. TimeZone and search_path of a source
-# stay the role's own, because people's SQL depends on them.
-_PINNED = {
-    "DateStyle": "ISO, YMD",
-    "IntervalStyle": "postgres",
-    "extra_float_digits": "3",
-    "bytea_output": "hex",
-    "standard_conforming_strings": "on",
-    "statement_timeout": "0",
-    "lock_timeout": "30s",
-    "idle_in_transaction_session_timeout": "10min",
-}
-_PINNED_TARGET = {
-    "TimeZone": "UTC",
-    "search_path": "pg_catalog",
-    "row_security": "off",
-    # Text of an array means the same wherever the role has set these otherwise.
-    "array_nulls": "on",
-    "xmloption": "content",
-    # The fence waits for a row and reads it as it is then; a snapshot would be from before.
-    "default_transaction_isolation": "read committed",
-}
-# A backend whose client died must notice while it is busy; unknown before PostgreSQL 14.
-_OPTIONAL = {"client_connection_check_interval": "1s"}
 
 
 def _no_tick() -> None:
@@ -91,6 +67,15 @@ class Session(psycopg.Connection[Any]):
         except psycopg.Error as error:
             blame(error, self.side)
             raise
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        """Our own statement. On a source the names in it mean PostgreSQL's own things: whoever may
+        make a function in a schema of the role's path would else have it called in place of one."""
+        is_setting = isinstance(query, str) and query.startswith(SETTINGS)
+        if self.side is not Side.SOURCE or is_setting:
+            return super().execute(query, params, **options)
+        with own_names(self):
+            return super().execute(query, params, **options)
 
     @property
     def version(self) -> str:
@@ -223,7 +208,7 @@ def reading(
     A server that says nothing for `patience` seconds is asked whether it still works for us.
     """
     with _session(
-        address, side=Side.SOURCE, name=READER, settings=_PINNED, tick=tick, patience=patience
+        address, side=Side.SOURCE, name=READER, settings=PINNED, tick=tick, patience=patience
     ) as session:
         session.execute("SET default_transaction_read_only = on")
         session.read_only = True
@@ -238,7 +223,7 @@ def writing(
 
     `patience` as in `reading`.
     """
-    pinned = _PINNED | _PINNED_TARGET
+    pinned = PINNED | PINNED_TARGET
     with _session(
         address, side=Side.TARGET, name=WRITER, settings=pinned, tick=tick, patience=patience
     ) as session:
@@ -258,7 +243,7 @@ def _session(
     session = sign_in(Session, address, side=side, name=name, tick=tick)
     try:
         session.tick, session.side = tick, side
-        _pin(session, settings)
+        pin(session, settings)
         if patience is not None:
             probing = partial(_probing, address, side, tick)
             session.watch = Watch(session, limit=patience, probing=probing)
@@ -283,18 +268,3 @@ def _probing(
         yield session
     finally:
         session.close()
-
-
-def _pin(session: Session, settings: dict[str, str]) -> None:
-    names = list(settings)
-    session.execute(
-        sql.SQL("SELECT {}").format(
-            sql.SQL(", ").join(
-                sql.SQL("set_config({}, {}, false)").format(name, settings[name]) for name in names
-            )
-        )
-    )
-    session.execute(
-        "SELECT set_config(name, %s, false) FROM pg_catalog.pg_settings WHERE name = %s",
-        [*_OPTIONAL.values(), *_OPTIONAL],
-    )

@@ -10,7 +10,7 @@ from runner.plan import Address
 
 _WHERE = """
 SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()),
-    (SELECT oid::int8 FROM pg_catalog.pg_database WHERE datname = current_database())
+    (SELECT oid::int8 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 """
 #: For a role that may not ask for the server's number.
 _HOLDS_METADATA = """

@@ -31,7 +31,7 @@ def signed_in(definition: Definition, *, seconds: float, tick: Tick) -> Iterator
         for session in (pair.source, pair.target):
             sessions.enter_context(limited(session, seconds))
             for name, value in limits.items():
-                session.execute("SELECT set_config(%s, %s, false)", [name, str(value)])
+                session.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, str(value)])
         pair.target.execute("SET default_transaction_read_only = on")
         yield pair
 

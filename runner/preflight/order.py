@@ -36,7 +36,9 @@ def basis_of(session: Session, query: str, order: tuple[Column, ...]) -> str:
     is_known = session.info.server_version >= _VERSION_OF_DEFAULT
     default = catalog.VERSION_OF_DEFAULT if is_known else catalog.NO_VERSION_OF_DEFAULT
     statement = catalog.COLLATIONS.format(default=sql.SQL(default))
-    found = session.execute(statement, [names]).fetchall()
+    asked = ask(session, catalog.COLLATIONS_BY_NAME.format(names))
+    oids = [int(asked.get_value(i, 0) or 0) for i in range(asked.ntuples)]
+    found = session.execute(statement, [names, oids]).fetchall()
     loose = [column.name for column, row in zip(collatable, found, strict=True) if not row[1]]
     if loose:
         raise Rejected({"source_query": [_NOT_DETERMINISTIC.format(name) for name in loose]})

@@ -167,12 +167,19 @@ WHERE k.contype = 'f' AND k.confrelid = %s AND k.confdeltype IN ('c', 'n', 'd')
 #: Parameter: type oids. Those whose values are ordered by a collation.
 COLLATABLE = "SELECT oid::int8 FROM pg_type WHERE oid = ANY(%s::oid[]) AND typcollation <> 0"
 
-#: Parameter: names of collations. Name with version, and whether only equal texts are equal.
+#: The OIDs of collations by their names, which mean what they mean in the role's own search_path.
+COLLATIONS_BY_NAME = sql.SQL("""
+SELECT pg_catalog.to_regcollation(w.name)::pg_catalog.oid
+FROM pg_catalog.unnest({}::pg_catalog.text[]) WITH ORDINALITY AS w(name, position)
+ORDER BY w.position
+""")
+#: Parameters: names of collations, and their OIDs. Name with version, and whether only equal texts
+#: are equal.
 COLLATIONS = sql.SQL("""
 SELECT w.name || ' ' || CASE WHEN c.collprovider = 'd' THEN {default}
     ELSE coalesce(pg_collation_actual_version(c.oid), '') END, c.collisdeterministic
-FROM unnest(%s::text[]) WITH ORDINALITY AS w(name, position)
-JOIN pg_collation c ON c.oid = to_regcollation(w.name) ORDER BY w.position
+FROM unnest(%s::text[], %s::oid[]) WITH ORDINALITY AS w(name, oid, position)
+JOIN pg_collation c ON c.oid = w.oid ORDER BY w.position
 """)
 #: The version of the database's own collation, which PostgreSQL tells from 15 on.
 VERSION_OF_DEFAULT = """(SELECT coalesce(pg_database_collation_actual_version(oid), '')

@@ -107,7 +107,7 @@ POWERS = {
     " CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw;"
     " GRANT USAGE ON FOREIGN SERVER elsewhere TO {role}",
     "By dblink": DBLINK,
-    "wildu (such as wild())": UNTRUSTED,
+    "wildu (such as public.wild())": UNTRUSTED,
     "pg_reload_conf()": "GRANT EXECUTE ON FUNCTION pg_reload_conf() TO {role}",
     "lo_export(oid,text)": "GRANT EXECUTE ON FUNCTION lo_export(oid, text) TO {role}",
 }
@@ -180,7 +180,7 @@ def test_of_a_superuser_it_is_said_that_it_is_one_and_what_else_is_there(
     superuser, dblink = reader.powers()
     assert "is a superuser" in superuser
     assert "GRANT SELECT ON ALL TABLES IN SCHEMA public TO" in superuser
-    assert "dblink_connect(text), dblink_exec(text,text)" in dblink
+    assert "public.dblink_connect(text), public.dblink_exec(text,text)" in dblink
 
 
 def test_whoever_signed_in_counts_though_the_role_was_changed(reader: Reader) -> None:
