@@ -25,6 +25,11 @@ class Filter(SafeExceptionReporterFilter):
             return self.cleansed_substitute
         return super().cleanse_setting(key, value)
 
+    def get_post_parameters(self, request: Any) -> dict[str, Any]:
+        """What a form sent; its passwords are none of a report's business."""
+        found = super().get_post_parameters(request)
+        return {name: self.cleanse_setting(name, value) for name, value in found.items()}
+
     def get_traceback_frame_variables(self, request: Any, tb_frame: Any) -> ItemsView[str, Any]:
         """The variables of a frame, of a library's too; what dictionaries hold is looked at."""
         found = super().get_traceback_frame_variables(request, tb_frame)

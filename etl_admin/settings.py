@@ -60,6 +60,8 @@ DATABASES["default"]["OPTIONS"] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 } | DATABASES["default"].get("OPTIONS", {})
+if not EMBEDDED and DATABASES["default"]["HOST"] not in {"", "localhost", "127.0.0.1", "::1"}:
+    DATABASES["default"]["OPTIONS"].setdefault("sslmode", "require")
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

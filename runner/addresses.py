@@ -17,15 +17,17 @@ from runner.plan import Address, Definition, Deletes, Method, Mode, Nulls, Privi
 
 def address_of(connection: Connection) -> Address:
     """Where `connection` leads, its password opened. Raises pipelines.secrets.Unreadable."""
+    is_free = settings.CONNECTIONS_ALLOW_LOCAL
     if connection.is_built_in:
-        # Its address is the operator's own, who may point it wherever they like.
+        # Its address is the operator's own, who may point it wherever they like but to our own
+        # database: queries would read sessions and passwords there.
         return Address(
             name=connection.name,
             **warehouse_address(),
             target_schemas=tuple(settings.TARGET_SCHEMAS),
             may_be_local=True,
+            metadata=None if is_free else installation.here(),
         )
-    is_free = settings.CONNECTIONS_ALLOW_LOCAL
     return Address(
         name=connection.name,
         host=connection.host,

@@ -42,7 +42,13 @@ def sign_in(
     except (psycopg.OperationalError, ValueError) as error:  # UnicodeError is a ValueError, too
         failed = _failed(error, side, address.name)
         blame(failed, side)
+        # A log shows it, and the server may have said what it was sent.
+        error.args = tuple(_without(address.password, text) for text in error.args)
         raise failed from error
+
+
+def _without(password: str, text: Any) -> Any:
+    return str(text).replace(password, "***") if password else text
 
 
 def _failed(error: psycopg.OperationalError | ValueError, side: Side, name: str) -> RunError:

@@ -1,7 +1,7 @@
 """The checks that people wait for: opens its own sessions, and answers within seconds."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 
@@ -10,9 +10,15 @@ from runner.errors import RunError, Side, classify, side_of
 from runner.plan import Address, Definition
 from runner.preflight.examine import Examined, examine
 from runner.preflight.powers import powers_of
-from runner.preflight.values import ConnectionReport, Findings, Rejected
+from runner.preflight.values import (
+    TOO_LARGE,
+    ConnectionReport,
+    Findings,
+    Rejected,
+    is_too_large,
+)
 from runner.reach import ForbiddenHost
-from runner.watchdog import limited
+from runner.watchdog import MOST_BYTES, limited
 from runner.words import plain
 
 #: People wait for this; planning a query takes milliseconds unless a table is locked.
@@ -48,12 +54,14 @@ def examining(definition: Definition) -> Iterator[tuple[Examined, Session, Sessi
             connecting = Side.TARGET
             with writing(definition.target) as target:
                 _limit(target)
-                with limited(source, LIMIT_SECONDS), limited(target, LIMIT_SECONDS):
+                with _within(source), _within(target):
                     found = examine(definition, source, target)
                 yield found, source, target
     except RunError as error:
         raise _unavailable(error, connecting) from None
     except psycopg.Error as error:
+        if is_too_large(error):
+            raise Rejected({"source_query": [TOO_LARGE]}) from None
         side = side_of(error)
         raise _unavailable(classify(error, side), side) from None
 
@@ -61,7 +69,7 @@ def examining(definition: Definition) -> Iterator[tuple[Examined, Session, Sessi
 def test_connection(address: Address) -> ConnectionReport:
     """Try to sign in, for a few seconds at most; never raises for what the server does."""
     try:
-        with writing(address) as session, limited(session, LIMIT_SECONDS):
+        with writing(address) as session, _within(session):
             _limit(session)
             row = session.execute(_REPORT).fetchone()
             powers = powers_of(session)
@@ -99,6 +107,10 @@ def test_connection(address: Address) -> ConnectionReport:
         read_only=read_only,
         warnings=(*told, *(sentence for sentence, holds in warnings.items() if holds)),
     )
+
+
+def _within(session: Session) -> AbstractContextManager[None]:
+    return limited(session, LIMIT_SECONDS, most_bytes=MOST_BYTES)
 
 
 def _limit(session: Session) -> None:

@@ -13,7 +13,8 @@ from psycopg.pq.abc import PGresult
 from runner.connections import Session
 from runner.contained import contained, parsed_first
 from runner.errors import Side, classify
-from runner.watchdog import limited
+from runner.preflight.values import TOO_LARGE, is_too_large
+from runner.watchdog import MOST_BYTES, limited
 
 T = TypeVar("T")
 #: Runs one statement that was checked by Parse first.
@@ -39,6 +40,8 @@ def attempt(act: Callable[[float], T], seconds: float) -> tuple[T | None, Troubl
     except psycopg.errors.QueryCanceled:
         return None, Trouble(seconds=seconds)
     except psycopg.Error as error:
+        if is_too_large(error):
+            return None, Trouble(sentence=TOO_LARGE)
         return None, Trouble(sentence=classify(error, Side.SOURCE).sentence)
 
 
@@ -48,6 +51,7 @@ def looking(session: Session, *, seconds: float) -> Iterator[Ask]:
 
     Raises psycopg.Error; QueryCanceled for what takes longer than `seconds`.
     """
-    with limited(session, seconds + _GRACE_SECONDS), contained(session):
+    limit = limited(session, seconds + _GRACE_SECONDS, most_bytes=MOST_BYTES)
+    with limit, contained(session):
         session.run(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
         yield partial(parsed_first, session)

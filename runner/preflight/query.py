@@ -8,7 +8,7 @@ from runner.errors import Side, classify
 from runner.plan import Column
 from runner.preflight.lexer import lexemes
 from runner.preflight.types import with_types
-from runner.preflight.values import Rejected
+from runner.preflight.values import TOO_LARGE, Rejected, is_too_large
 from runner.statements import source
 
 FIELD = "source_query"
@@ -140,6 +140,8 @@ def _refusal(error: psycopg.Error, query: str = "") -> Rejected:
 
     `query` is given where it is what was parsed. What may pass with time is raised as it is.
     """
+    if is_too_large(error):
+        return Rejected({FIELD: [TOO_LARGE]})
     known = classify(error, Side.SOURCE)
     if known.patience is not None:
         raise error

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import psycopg
+
 from runner.plan import Column, Method
 from runner.words import plain
 
@@ -10,6 +12,18 @@ NO_TEXT = (
     "A column, a type or a table has a name that is no text in UTF-8. Give the column another name "
     "in the query, or rename it."
 )
+
+
+TOO_LARGE = (
+    "What the source sends in answer to this query is too large to be looked at. Take large values "
+    "out of it, such as texts that are made of nothing."
+)
+
+
+def is_too_large(error: psycopg.Error) -> bool:
+    """Whether we have ended an answer; a server that does so says what is too large."""
+    too_much = isinstance(error, psycopg.errors.ProgramLimitExceeded)
+    return too_much and not error.diag.message_primary
 
 
 class Rejected(Exception):

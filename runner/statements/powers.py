@@ -9,13 +9,19 @@ _LASTING = """
     'pg_file_rename'
 """
 
-#: Whoever can be who signed in counts too: a query may ask for it by set_config('role', …).
-ROLE = """
+#: Who a query can be: a query may ask for any role of which ours is a member, inheriting or not,
+#: by set_config('role', …). A superuser can be everybody, which says nothing more.
+_REACHED = """(
+    SELECT r.* FROM pg_catalog.pg_roles r WHERE r.rolname IN (current_user, session_user)
+        OR NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user)
+            AND NOT r.rolsuper AND pg_has_role(session_user, r.oid, 'MEMBER'))"""
+
+ROLE = f"""
 SELECT current_user::text, bool_or(rolsuper), bool_or(rolcreaterole), bool_or(rolreplication),
     bool_or(rolbypassrls) AND EXISTS (SELECT FROM pg_catalog.pg_class WHERE relrowsecurity),
     has_database_privilege(current_database(), 'CREATE'), current_database()::text
-FROM pg_catalog.pg_roles WHERE rolname IN (current_user, session_user)
-"""
+FROM {_REACHED} r
+"""  # noqa: S608 (constants of this module)
 
 #: Powerful roles that ours can become, and the membership of ours that leads there.
 MEMBERSHIPS = """
@@ -68,18 +74,19 @@ SELECT kind, array_agg(signature ORDER BY signature) FROM (
     WHERE (d.objid IS NOT NULL OR l.oid IS NOT NULL
             OR p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ({_LASTING}))
         AND p.prokind <> 'p' AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
-        AND has_function_privilege(p.oid, 'EXECUTE')
-        AND has_schema_privilege(p.pronamespace, 'USAGE')) f
+        AND EXISTS (SELECT FROM {_REACHED} r WHERE has_function_privilege(r.oid, p.oid, 'EXECUTE')
+            AND has_schema_privilege(r.oid, p.pronamespace, 'USAGE'))) f
 GROUP BY kind ORDER BY kind
 """  # noqa: S608 (constants of this module)
 
 #: Servers of other databases that the role may make foreign tables for.
-FOREIGN_SERVERS = """
+FOREIGN_SERVERS = f"""
 SELECT quote_ident(s.srvname) FROM pg_catalog.pg_foreign_server s
 JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
-WHERE w.fdwname IN ('postgres_fdw', 'dblink_fdw') AND has_server_privilege(s.oid, 'USAGE')
+WHERE w.fdwname IN ('postgres_fdw', 'dblink_fdw')
+    AND EXISTS (SELECT FROM {_REACHED} r WHERE has_server_privilege(r.oid, s.oid, 'USAGE'))
 ORDER BY s.srvname LIMIT 4
-"""
+"""  # noqa: S608 (constants of this module)
 
 #: Schemas with tables that the role may read, for the GRANTs of a role that may do no more.
 READABLE = """

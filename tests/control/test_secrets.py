@@ -458,3 +458,11 @@ def test_the_reports_are_made_with_it(settings):
     from django.views.debug import get_default_exception_reporter_filter
 
     assert isinstance(get_default_exception_reporter_filter(), Filter)
+
+
+def test_reports_hide_what_a_form_sent_as_a_password(rf, settings):
+    settings.DEBUG = True
+    request = rf.post("/", {"name": "shop", "password": "open sesame"})
+    shown = Filter().get_post_parameters(request)
+    assert shown["name"] == "shop"
+    assert "sesame" not in str(shown)

@@ -1,5 +1,6 @@
 """Wrong settings stop the start with a sentence that names the variable, and no traceback."""
 
+import ast
 import os
 import stat
 import subprocess
@@ -405,3 +406,17 @@ def test_every_form_of_allowed_host_is_taken() -> None:
     code = "from etl_admin import settings as s; print(*s.ALLOWED_HOSTS)"
     ended = _start(code, ALLOWED_HOSTS=allowed)
     assert ended.stdout.split() == allowed.lower().split(","), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "sslmode"),
+    [
+        ("postgresql://etl:x@db.example.com/etl", "require"),
+        ("postgresql://etl:x@db.example.com/etl?sslmode=verify-full", "verify-full"),
+        ("postgresql://etl:x@127.0.0.1/etl", "None"),
+    ],
+)
+def test_metadata_elsewhere_are_asked_for_over_tls(url: str, sslmode: str) -> None:
+    code = "from etl_admin import settings as s; print(s.DATABASES['default']['OPTIONS'])"
+    options = ast.literal_eval(_start(code, DATABASE_URL=url).stdout)
+    assert str(options.get("sslmode")) == sslmode

@@ -255,3 +255,28 @@ def test_the_api_warns_or_refuses_with_a_code(
     answer = editor.post("/pipelines", wanted | {"name": "b", "target_table": "analytics.b"})
     body = shape(answer, 400, "privileged_role")
     assert "may create tables" in body["errors"]["source_connection"][0]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "word"), [("REPLICATION", "replication"), ("CREATEROLE", "roles")]
+)
+def test_what_a_query_can_become_counts_though_it_is_not_inherited(
+    reader: Reader, attribute: str, word: str
+) -> None:
+    reader.rule("ALTER ROLE {role} NOINHERIT; GRANT {group} TO {role}")
+    assert reader.powers() == []
+    reader.rule(f"ALTER ROLE {{group}} {attribute}")
+    (sentence,) = reader.powers()
+    assert word in sentence
+
+
+def test_functions_that_a_query_can_get_at_by_another_role_are_named(reader: Reader) -> None:
+    reader.rule(
+        UNTRUSTED
+        + ";REVOKE EXECUTE ON FUNCTION public.wild() FROM PUBLIC, {role};"
+        + "ALTER ROLE {role} NOINHERIT; GRANT {group} TO {role}"
+    )
+    assert reader.powers() == []
+    reader.rule("GRANT EXECUTE ON FUNCTION public.wild() TO {group}")
+    (sentence,) = reader.powers()
+    assert "public.wild()" in sentence
