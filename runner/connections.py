@@ -65,7 +65,8 @@ class Session(psycopg.Connection[Any]):
             self.abandon()
             raise
         except psycopg.Error as error:
-            blame(error, self.side)
+            if (meant := self._meant(error)) is not error:
+                raise meant from error
             raise
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
@@ -154,9 +155,12 @@ class Session(psycopg.Connection[Any]):
 
     def failed(self, result: PGresult) -> psycopg.Error:
         """The error that a failed result stands for, with the side that it came from."""
-        error = psycopg.errors.error_from_result(result, encoding="utf-8")
-        blame(error, self.side)
-        return error
+        return self._meant(psycopg.errors.error_from_result(result, encoding="utf-8"))
+
+    def _meant(self, error: psycopg.Error) -> psycopg.Error:
+        meant = error if self.limit is None else self.limit.meant(error)
+        blame(meant, self.side)
+        return meant
 
     def consume(self) -> None:
         """Take what has arrived on the socket."""

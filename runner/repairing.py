@@ -123,6 +123,9 @@ class Repairing:
             batch = Batch()
             for kind, key in keys_of(segments, pair, wanted):
                 (batch.delete if kind is Kind.EXTRA else batch.write).append(key)
+            # In an order, so that another try begins where this one did.
+            batch.write.sort(key=_order)
+            batch.delete.sort(key=_order)
             most = self.definition.batch_size
             yield from (Batch(write=list(keys)) for keys in cut(batch.write, most))
             yield from (Batch(delete=list(keys)) for keys in cut(batch.delete, most))
@@ -256,6 +259,10 @@ def repair(
         limit=limit,
         notes=moving.notes,
     ).run()
+
+
+def _order(key: Key) -> tuple[str, ...]:
+    return tuple(part or "" for part in key)
 
 
 def _refused(sentence: str) -> RunError:

@@ -4,14 +4,19 @@ A function on the server can swallow the server's time limit (plpgsql: WHEN quer
 look at the clock ourselves at each wait of a session: when the time is over we cancel, and where
 that is ignored too the session is closed. The thread that waits is the one that cancels, so no
 later statement is ever met by it.
+
+What a server sends is another matter: libpq takes a message whole, however large, before anybody
+is asked again. So a thread of its own counts the bytes, and cuts the connection off.
 """
 
 import os
 import socket
+import struct
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
 import psycopg
@@ -23,6 +28,8 @@ _CANCEL_SECONDS = 3.0
 _LENGTH = 136
 _RECEIVED = slice(128, 136)
 _SIP = 32_768
+_COUNT_SECONDS = 0.01
+_AT_ONCE = struct.pack("ii", 1, 0)
 #: So much may be sent in answer to what people wait for: rows to look at, plans, errors.
 MOST_BYTES = 32_000_000
 #: So long may what runs take to end after it was cancelled.
@@ -30,33 +37,21 @@ _GRACE_SECONDS = 2.0
 
 
 class Limit:
-    """The time that a session has left. `within` is a limit that is in force already."""
+    """What a session may still take. `within` is a limit that is in force already."""
 
     def __init__(
-        self,
-        session: "Limited",
-        seconds: float,
-        *,
-        most_bytes: int | None = None,
-        within: "Limit | None" = None,
+        self, session: "Limited", seconds: float, *, within: "Limit | None" = None
     ) -> None:
         self._session = session
-        self._most = None if most_bytes is None else _by_sips(session) + most_bytes
         self._ends = time.monotonic() + seconds
         if within is not None:
             self._ends = min(self._ends, within._ends)
-            if within._most is not None:
-                self._most = min(within._most, self._most or within._most)
         self._closes: float | None = None
+        self._within = within
+        self._is_cut_off = False
 
     def heed(self) -> None:
-        """Cancel what runs when the time is over. Raises QueryCanceled once that was in vain, and
-        ProgramLimitExceeded when more was sent than is looked at."""
-        if self._most is not None and _received(self._session) > self._most:
-            self._session.close()
-            large = psycopg.errors.ProgramLimitExceeded("the answer is too large to be looked at")
-            blame(large, self._session.side)
-            raise large
+        """Cancel what runs when the time is over. Raises QueryCanceled once that was in vain."""
         now = time.monotonic()
         if now < self._ends:
             return
@@ -70,23 +65,45 @@ class Limit:
             blame(error, self._session.side)
             raise error
 
+    def meant(self, error: psycopg.Error) -> psycopg.Error:
+        """ProgramLimitExceeded in place of the loss of a connection that was cut off."""
+        if self._is_cut_off:
+            return psycopg.errors.ProgramLimitExceeded("the answer is too large to be looked at")
+        return error if self._within is None else self._within.meant(error)
 
-def _by_sips(session: "Limited") -> int:
-    """From here on little arrives at a time: libpq reads on as long as something is there, and
-    we look only when it has to wait. As `_received`."""
-    with suppress(OSError), socket.socket(fileno=os.dup(session.pgconn.socket)) as ours:
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SIP)
-    return _received(session)
+    @contextmanager
+    def counting(self, most_bytes: int) -> Iterator[None]:
+        """Cut the session off when it is sent more than `most_bytes` meanwhile."""
+        over = threading.Event()
+        with socket.socket(fileno=os.dup(self._session.pgconn.socket)) as ours:
+            # Little arrives at a time, so that a busy machine has not taken much more by then.
+            with suppress(OSError):
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SIP)
+            most = _received(ours) + most_bytes
+
+            def count() -> None:
+                while not over.wait(_COUNT_SECONDS):
+                    if _received(ours) > most:
+                        self._is_cut_off = True
+                        with suppress(OSError):
+                            # The server is told at once that nobody takes the rest.
+                            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                            ours.shutdown(socket.SHUT_RDWR)
+                        return
+
+            counter = threading.Thread(target=count, name="bytes", daemon=True)
+            counter.start()
+            try:
+                yield
+            finally:
+                over.set()
+                counter.join()
 
 
-def _received(session: "Limited") -> int:
-    """Bytes that the server has sent so far, as Linux counts them; 0 where nobody does.
-
-    A message is only there when all of it is, so that one would fill the memory unseen.
-    """
+def _received(connection: socket.socket) -> int:
+    """Bytes that the server has sent so far, as Linux counts them; 0 where nobody does."""
     try:
-        with socket.socket(fileno=os.dup(session.pgconn.socket)) as ours:
-            told = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
+        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
     except (OSError, AttributeError):
         return 0
     return int.from_bytes(told[_RECEIVED], sys.byteorder) if len(told) == _LENGTH else 0
@@ -114,11 +131,13 @@ def limited(session: Limited, seconds: float, *, most_bytes: int | None = None) 
     """All that `session` does in here may take `seconds`, and be sent `most_bytes`, together.
 
     What takes longer raises psycopg.errors.QueryCanceled; where not even that could end it, the
-    session is closed.
+    session is closed. What sends more raises ProgramLimitExceeded, and the session is lost.
     """
     before = session.limit
-    session.limit = Limit(session, seconds, most_bytes=most_bytes, within=before)
+    session.limit = Limit(session, seconds, within=before)
+    counting = nullcontext() if most_bytes is None else session.limit.counting(most_bytes)
     try:
-        yield
+        with counting:
+            yield
     finally:
         session.limit = before

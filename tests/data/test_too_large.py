@@ -1,7 +1,9 @@
 """What a source sends while people wait is looked at up to a size, whatever it is in."""
 
 import resource
+import time
 
+import psycopg
 import pytest
 
 from runner.plan import Address
@@ -10,6 +12,10 @@ from runner.preflight.values import TOO_LARGE
 from tests.data.loading import definition
 
 LARGE = 150_000_000
+STILL_SENDING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 
 
 def largest() -> int:
@@ -26,7 +32,7 @@ def largest() -> int:
     ],
 )
 def test_a_short_query_does_not_fill_the_memory(
-    source_address: Address, target_address: Address, query: str
+    source: psycopg.Connection, source_address: Address, target_address: Address, query: str
 ) -> None:
     before = largest()
     told: list[str] = []
@@ -38,6 +44,10 @@ def test_a_short_query_does_not_fill_the_memory(
         told += refused.errors["source_query"]
     assert TOO_LARGE in told
     assert largest() - before < 120_000_000
+    end = time.monotonic() + 10
+    while source.execute(STILL_SENDING).fetchone() != (0,):
+        assert time.monotonic() < end, "the server still waits for us to take the rest"
+        time.sleep(0.05)
 
 
 def test_what_is_large_and_not_too_large_is_looked_at(
