@@ -535,6 +535,8 @@ def test_a_test_says_when_encryption_is_luck():
     said = {}
     for mode in ("prefer", "require"):
         with (
+            socket.socket() as connection,
+            mock.patch.object(session.__enter__.return_value, "pgconn", socket=connection.fileno()),
             mock.patch("runner.preflight.ask.writing", return_value=session),
             mock.patch("runner.preflight.ask.powers_of", return_value=()),
         ):

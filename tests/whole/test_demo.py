@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,21 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@contextmanager
+def _hanging_up() -> Iterator[None]:
+    """What is started in here ends when its terminal does, also where the tests are to go on."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def start(data: Path, *arguments: str) -> Demo:
     """`manage.py demo`, 80 columns wide."""
     environment = {name: value for name, value in os.environ.items() if name not in _OWN}
     log = data / "demo.log"
-    with log.open("wb") as output:
+    with log.open("wb") as output, _hanging_up():
         process = subprocess.Popen(
             [sys.executable, "manage.py", "demo", *arguments],
             cwd=ROOT,
