@@ -62,6 +62,7 @@ class Repairing:
     limit: int
     notes: list[str] = field(default_factory=list)
     kept: int = 0
+    placeless: int = 0
 
     def run(self) -> None:
         """Compare, count, then write. Raises RunError, Interruption, psycopg.Error."""
@@ -82,6 +83,11 @@ class Repairing:
             self.notes.append(
                 f"Extra rows that stay: {self.kept:,}. "
                 "The source has them, where no load reads them."
+            )
+        if self.placeless:
+            self.notes.append(
+                f"Rows that differ and stay, since their key has a NULL: {self.placeless:,}. "
+                "No unique index tells them apart."
             )
         with self.control.uninterrupted():
             self.fence.mark("done")
@@ -122,13 +128,17 @@ class Repairing:
         for wanted in parts_of(segments, rows=_ROWS_AT_ONCE):
             batch = Batch()
             for kind, key in keys_of(segments, pair, wanted):
-                (batch.delete if kind is Kind.EXTRA else batch.write).append(key)
+                if None in key:
+                    self.placeless += 1
+                else:
+                    (batch.delete if kind is Kind.EXTRA else batch.write).append(key)
             # In an order, so that another try begins where this one did.
             batch.write.sort(key=_order)
             batch.delete.sort(key=_order)
             most = self.definition.batch_size
-            yield from (Batch(write=list(keys)) for keys in cut(batch.write, most))
+            # A row that goes may hold what another unique column of one that comes has.
             yield from (Batch(delete=list(keys)) for keys in cut(batch.delete, most))
+            yield from (Batch(write=list(keys)) for keys in cut(batch.write, most))
 
     def _apply(self, sides: Sides, pair: Pair, batch: Batch) -> tuple[int, int]:
         """Rows that came from the source, and rows of the table that changed."""

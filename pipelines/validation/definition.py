@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
@@ -51,7 +52,45 @@ def check_definition(values: Mapping[str, Any], *, instance: Pipeline | None = N
     name = values.get("name")
     if name and "name" not in errors and taken(Pipeline, name, instance):
         errors["name"] = [duplicate_name(name)]
+    if not errors:
+        errors.update(_shared(values, instance))
     return errors
+
+
+def _shared(values: Mapping[str, Any], instance: Pipeline | None) -> Errors:
+    """Rows of another pipeline's are not in the source of one that looks for gone rows."""
+    before = {field: getattr(instance, field, _NEW[field]) for field in _SHARED}
+    now = before | {field: values[field] for field in _SHARED if field in values}
+    if instance is not None and now == before:
+        return {}
+    connection = now["target_connection"] or Connection.objects.get(name=DEFAULT_CONNECTION)
+    table = TableName.parse(now["target_table"])
+    facts = {"table": now["target_table"]}
+    deletes = now["delete_missing"] not in ("", DeleteMissing.OFF)
+    for other in _writers(connection.pk, table, instance):
+        facts["name"] = other.name
+        if deletes:
+            sentence = _(
+                "The pipeline “%(name)s” writes to the table %(table)s too, and its rows would be "
+                "taken for gone ones. Choose off, or give one of both another table."
+            )
+            return {"delete_missing": [sentence % facts]}
+        if other.delete_missing != DeleteMissing.OFF:
+            sentence = _(
+                "The pipeline “%(name)s” takes rows of the table %(table)s that its source does "
+                "not have for gone ones. Name another table."
+            )
+            return {"target_table": [sentence % facts]}
+    return {}
+
+
+def _writers(connection: UUID, table: TableName, instance: Pipeline | None) -> list[Pipeline]:
+    """The other pipelines that write to the table."""
+    others = Pipeline.objects.filter(target_connection=connection).order_by("name")
+    if instance is not None:
+        others = others.exclude(pk=instance.pk)
+    # The same table can be written in several ways, with quotes and without.
+    return [other for other in others if TableName.parse(other.target_table) == table]
 
 
 def duplicate_name(name: str) -> str:
@@ -61,11 +100,8 @@ def duplicate_name(name: str) -> str:
 
 def warnings_for(pipeline: Pipeline) -> list[str]:
     """What is allowed but seldom meant: other pipelines that write to the same table."""
-    others = Pipeline.objects.filter(target_connection=pipeline.target_connection_id)
-    found = others.exclude(pk=pipeline.pk).order_by("name").values_list("name", "target_table")
-    # The same table can be written in several ways, with quotes and without.
     table = TableName.parse(pipeline.target_table)
-    names = [name for name, written in found if TableName.parse(written) == table]
+    names = [o.name for o in _writers(pipeline.target_connection_id, table, pipeline)]
     sentence = _("The pipeline “%(name)s” writes to the table %(table)s too.")
     return [sentence % {"name": name, "table": pipeline.target_table} for name in names[:5]]
 
@@ -192,6 +228,7 @@ def _max_delete_percent(values: Mapping[str, Any]) -> Iterator[Finding]:
         yield "max_delete_percent", _("Give a whole number from 0 to 100, or none for no limit.")
 
 
+_SHARED = ("target_connection", "target_table", "delete_missing")
 _NEW: Mapping[str, Any] = {
     "name": "",
     "type": PipelineType.SQL,

@@ -59,6 +59,8 @@ def _converted(column: Column, oid: int, kind: Kind) -> sql.Composable:
     if oid == TIMESTAMPTZ and column.oid in (TIMESTAMP, _DATE):
         # A load writes it where the time zone is UTC.
         return sql.SQL("(({})::timestamp AT TIME ZONE 'UTC')").format(value)
+    if oid == TIMESTAMPTZ and column.oid in _TEXTS:
+        return sql.SQL(_READ_IN_UTC).format(v=value)
     if column.oid == TIMESTAMPTZ and oid in (TIMESTAMP, _DATE):
         return _cast(value, kind.name)
     return _cast(_written_column(column), kind.name)
@@ -131,4 +133,9 @@ _TAKEN_AS_WRITTEN = {
     *(114, 142, 1560, 1562),
     *(24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, 1033),
 }
+# What a load reads where the time zone is UTC, and what the text says of a zone goes first.
+_READ_IN_UTC = (
+    r"(CASE WHEN ({v})::text ~ '^\s*\d+-\d+-\d+([T ]+\d+:\d+(:\d+([.,]\d+)?)?)?\s*(BC|AD)?\s*$'"
+    " THEN ({v})::timestamp AT TIME ZONE 'UTC' ELSE ({v})::timestamptz END)"
+)
 _MODIFIER = re.compile(r"\(\d+(,-?\d+)?\)")

@@ -11,6 +11,7 @@ from tests.factories import ConnectionFactory, PipelineFactory
 
 pytestmark = pytest.mark.django_db
 
+SOFT = {"delete_missing": "soft", "delete_column": "deleted_at"}
 GOOD = {"name": "films", "target_table": "analytics.films", "source_query": "SELECT 1 AS id"}
 
 
@@ -150,3 +151,36 @@ def test_others_that_write_to_the_same_table_are_named():
 def test_sentences_are_translated_for_who_reads_them():
     with mock.patch("pipelines.validation.definition._", lambda text: f"<{text}>"):
         assert check_definition({})["name"][0].startswith("<")
+
+
+FOLLOWING = GOOD | {
+    "name": "following",
+    "mode": "incremental",
+    "incremental_key": "modified",
+    "key_columns": ["id"],
+}
+
+
+@pytest.mark.parametrize("choice", [{"delete_missing": "hard"}, SOFT])
+def test_gone_rows_are_looked_for_only_where_nobody_else_writes(choice):
+    other = PipelineFactory(name="other", target_table='"analytics".films')
+    sentence = check_definition(FOLLOWING | choice)["delete_missing"][0]
+    assert "“other” writes to the table analytics.films too" in sentence
+    assert check_definition(FOLLOWING) == {}
+    assert check_definition(FOLLOWING | choice | {"target_table": "analytics.others"}) == {}
+    elsewhere = ConnectionFactory(target_schemas=["analytics"])
+    assert check_definition(FOLLOWING | choice | {"target_connection": elsewhere}) == {}
+
+    mine = PipelineFactory(name="following", target_table="analytics.mine", **_stored(choice))
+    assert list(check_definition({"target_table": "analytics.films"}, instance=mine)) == [
+        "delete_missing"
+    ]
+    assert check_definition({"description": "new"}, instance=mine) == {}
+    assert list(check_definition({"target_table": "analytics.mine"}, instance=other)) == [
+        "target_table"
+    ]
+    assert list(check_definition(GOOD | {"target_table": "analytics.mine"})) == ["target_table"]
+
+
+def _stored(choice):
+    return {"mode": "incremental", "incremental_key": "modified", "key_columns": ["id"], **choice}

@@ -270,6 +270,30 @@ def differing(report: Report) -> set[int]:
     return {int(name[1:]) for names in columns_of(report).values() for name in names}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-01 10:00",
+        "2026-01-01T10:00:00.125",
+        "2026-01-01",
+        "0044-03-15 10:00 BC",
+        "2026-01-01 10:00:00+03",
+        "2026-01-01 10:00:00+03:30",
+        "2026-01-01 10:00 Europe/Berlin",
+        "2026-01-01T10:00:00Z",
+        "infinity",
+    ],
+)
+def test_a_moment_that_is_text_is_read_as_a_load_reads_it(loads: Loads, text: str) -> None:
+    with cluster.superuser() as session:
+        source = sql.Identifier(cluster.own(cluster.SOURCE))
+        session.execute(sql.SQL("ALTER DATABASE {} SET TimeZone = 'Asia/Kathmandu'").format(source))
+    loads.target.execute("CREATE TABLE analytics.t (id int PRIMARY KEY, v timestamptz)")
+    pipeline = loads.define(f"SELECT 1 AS id, '{text}'::text AS v", key_columns=["id"])
+    loads.succeed(pipeline)
+    assert_equal(pipeline)
+
+
 def test_a_row_with_a_null_inside_is_not_null(loads: Loads, hashing: str) -> None:
     for session in (loads.source, loads.target):
         session.execute("CREATE TYPE public.pair AS (a int, b text)")

@@ -356,3 +356,31 @@ def test_rows_that_no_load_reads_stay_and_the_run_says_so(items: Loads) -> None:
 
     assert (run.status, run.rows_written) == (RunStatus.SUCCESS, 0)
     assert "Extra rows that stay: 2." in run.events.latest("at").message
+
+
+def test_a_row_may_come_with_what_an_extra_one_holds(items: Loads, loaded: Pipeline) -> None:
+    items.target.execute(
+        f"DELETE FROM {TABLE} WHERE id = 3; CREATE UNIQUE INDEX ON {TABLE} (word);"
+        f" INSERT INTO {TABLE} VALUES (-5, 'word 3', '2026-01-01')"
+    )
+
+    run = repair(items, compared(loaded, missing=1, different=0), limit=2)
+
+    assert (run.status, run.rows_written) == (RunStatus.SUCCESS, 2), run.error_message
+    items.assert_equal(QUERY)
+
+
+def test_rows_whose_key_is_null_are_not_doubled(items: Loads) -> None:
+    items.source.execute("ALTER TABLE items DROP CONSTRAINT items_pkey, ALTER id DROP NOT NULL")
+    items.source.execute("INSERT INTO items VALUES (NULL, 'no key', '2026-01-01')")
+    items.target.execute(f"CREATE TABLE {TABLE} (id int UNIQUE, word text, modified timestamptz)")
+    pipeline = items.define(QUERY, key_columns=["id"])
+    items.succeed(pipeline)
+    items.target.execute(f"UPDATE {TABLE} SET word = 'spoiled' WHERE id IS NULL OR id = 7")
+
+    run = repair(items, compared(pipeline, missing=0, extra=0, different=2), limit=2)
+
+    assert (run.status, run.rows_written) == (RunStatus.SUCCESS, 1), run.error_message
+    assert "stay, since their key has a NULL: 1." in run.events.latest("at").message
+    stays = items.rows(f"SELECT count(*), min(word) FROM {TABLE} WHERE id IS NULL")
+    assert stays == [(1, "spoiled")]
