@@ -51,6 +51,7 @@ class Session(psycopg.Connection[Any]):
     side: Side = Side.TARGET
     watch: Watch | None = None
     limit: Limit | None = None
+    has_own_names = False
     #: What to do while the server computes: a little at each call, False when nothing is left to
     #: do. It never waits and never raises.
     meanwhile: Callable[[], bool] = staticmethod(_nothing)

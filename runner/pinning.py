@@ -55,13 +55,19 @@ def pin(session: psycopg.Connection[Any], settings: dict[str, str]) -> None:
 @contextmanager
 def own_names(session: Any) -> Iterator[None]:
     """In a transaction that can only read, or a part of the one that is open, names mean
-    PostgreSQL's own things; `session` is one of `connections`."""
+    PostgreSQL's own things; `session` is one of `connections`. Within another one it is part of
+    that."""
+    if session.has_own_names:
+        yield
+        return
     is_open = session.pgconn.transaction_status == TransactionStatus.INTRANS
     begin, *undo = _PART if is_open else _WHOLE
     session.run_all([begin, "SET LOCAL search_path = pg_catalog, pg_temp"])
+    session.has_own_names = True
     try:
         yield
     finally:
+        session.has_own_names = False
         # A session that was closed meanwhile has nothing to be undone.
         if not session.closed and session.pgconn.transaction_status in _OPEN:
             session.run_all(undo)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from runner.connections import Session
+from runner.pinning import own_names
 from runner.plan import Address, Definition, Privileged
 from runner.preflight.values import Rejected
 from runner.statements import powers as catalog
@@ -41,6 +42,11 @@ def check_source_role(definition: Definition, source: Session) -> tuple[str, ...
 
 def powers_of(session: Session) -> list[Power]:
     """All that the session's role can do and a reader need not."""
+    with own_names(session):
+        return _powers_of(session)
+
+
+def _powers_of(session: Session) -> list[Power]:
     role, superuser, creates_roles, replicates, sees_hidden, creates, database = (
         session.execute(catalog.ROLE).fetchone() or _NOBODY
     )
