@@ -1,7 +1,7 @@
 """What a session is told before it is asked anything: settings, and whose names its words are."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -30,8 +30,10 @@ PINNED_TARGET = {
     # The fence waits for a row and reads it as it is then; a snapshot would be from before.
     "default_transaction_isolation": "read committed",
 }
-# A backend whose client died must notice while it is busy; unknown before PostgreSQL 14.
-_OPTIONAL = {"client_connection_check_interval": "1s"}
+# A backend whose client died must notice while it is busy. Unknown before PostgreSQL 14, refused by
+# servers whose system cannot tell them.
+_NOTICING = "SET client_connection_check_interval = '1s'"
+_OLDEST_NOTICING = 140000
 _WHOLE = ("BEGIN READ ONLY", "ROLLBACK")
 _PART = ("SAVEPOINT own", "ROLLBACK TO SAVEPOINT own", "RELEASE SAVEPOINT own")
 #: Of these the effect has to stay, and no name in them can be somebody else's.
@@ -46,10 +48,9 @@ def pin(session: psycopg.Connection[Any], settings: dict[str, str]) -> None:
         for name, value in settings.items()
     )
     session.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(pinned)).as_string(session))
-    session.execute(
-        "SELECT pg_catalog.set_config(name, %s, false) FROM pg_catalog.pg_settings WHERE name = %s",
-        [*_OPTIONAL.values(), *_OPTIONAL],
-    )
+    if session.info.server_version >= _OLDEST_NOTICING:
+        with suppress(psycopg.errors.InvalidParameterValue):
+            session.execute(_NOTICING)
 
 
 @contextmanager

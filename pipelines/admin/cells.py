@@ -97,6 +97,8 @@ def how_long_ago(at: datetime) -> str:
     seconds = int((timezone.now() - at).total_seconds())
     if seconds < 0:
         return _("in %(time)s") % {"time": lasting(-seconds)}
+    if seconds == 0:
+        return _("just now")
     if seconds < 60:
         return ngettext("%(count)d second ago", "%(count)d seconds ago", seconds) % {
             "count": seconds

@@ -229,7 +229,8 @@ def _have_one_encoding(pair: Pair) -> bool:
 
 
 def _shown(session: Session, setting: str) -> str:
-    return one_row(session, sql.SQL("SHOW {}").format(sql.Identifier(setting)))[0] or ""
+    """Of those settings that a server tells its clients by itself."""
+    return session.info.parameter_status(setting) or ""
 
 
 def _hashing(pair: Pair) -> Hashing:
