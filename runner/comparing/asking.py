@@ -8,7 +8,7 @@ from psycopg import sql
 
 from runner.comparing.together import Copying, finish
 from runner.connections import Session
-from runner.contained import contained, parsed_first
+from runner.contained import contained
 
 Fields = list[str | None]
 
@@ -67,8 +67,8 @@ def lines(session: Session, statement: sql.Composable) -> Iterator[str]:
 
 
 def one_row(session: Session, statement: sql.Composable) -> Fields:
-    """The only row of a SELECT, as text."""
-    result = parsed_first(session, statement)
+    """The only row of a SELECT of our own, as text."""
+    result = session.run(statement)
     values = (result.get_value(0, column) for column in range(result.nfields))
     return [None if value is None else value.decode() for value in values]
 
