@@ -77,6 +77,15 @@ class Form:
             return _filled(self.kind.hashed, self.on(source=source))
         return self.text(source=source)
 
+    @property
+    def is_seed(self) -> bool:
+        """Whether the whole value can be the seed of a record's hash, which costs least."""
+        return bool(self.kind.seed) and self.tolerance is None
+
+    def seed(self, *, source: bool) -> sql.Composable:
+        """The value as a seed, which is not 0."""
+        return _filled(self.kind.seed, self.on(source=source))
+
     def _step(self, *, source: bool) -> sql.Composable:
         """Which multiple of the tolerance is below the value: another one for all that is further
         away than the tolerance. What is near may still have another one."""

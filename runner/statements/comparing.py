@@ -53,8 +53,17 @@ class Place:
 
     def row_hash(self, forms: Sequence[Form]) -> sql.Composable:
         """A bigint that is equal for equal values of these columns."""
-        values = sql.SQL(", ").join(f.hashed(self.hashing, source=self.source) for f in forms)
-        return HASHES[self.hashing].format(sql.SQL("ROW({})").format(values))
+        seeding = next((form for form in forms if form.is_seed), None)
+        values = [
+            form.on(source=self.source)
+            if form is seeding and self.hashing is Hashing.RECORD
+            else form.hashed(self.hashing, source=self.source)
+            for form in forms
+        ]
+        return HASHES[self.hashing].format(
+            row=sql.SQL("ROW({})").format(sql.SQL(", ").join(values)),
+            seed=sql.SQL("1") if seeding is None else seeding.seed(source=self.source),
+        )
 
     @property
     def segment(self) -> sql.Composable:
