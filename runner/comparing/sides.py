@@ -17,7 +17,7 @@ from runner.plan import Column, Mode, Nulls, Position
 from runner.preflight.match import check_keys
 from runner.preflight.promise import bounds_for, promise_for
 from runner.preflight.query import describe_query, stripped
-from runner.preflight.table import Table, find_table
+from runner.preflight.table import Table, check_allowed, check_not_metadata, find_table
 from runner.preflight.values import Rejected
 from runner.statements import checkpoint, checkpointed, comparing
 from runner.statements.comparing import Place, Ranges
@@ -75,6 +75,8 @@ class Matched:
 def match(request: Request, pair: Pair) -> Matched:
     """Describe the query and the table, and find how to hash. Raises Rejected."""
     definition = request.definition
+    check_allowed(definition)
+    check_not_metadata(pair.target, definition.target_table)
     query = stripped(definition.source_query)
     columns = describe_query(pair.source, query)
     table = find_table(pair.target, definition.target_table)

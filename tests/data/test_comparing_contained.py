@@ -258,3 +258,14 @@ def test_a_hundred_thousand_differing_rows_take_little_memory(loads: Loads, tabl
         tracemalloc.stop()
     assert (report.different or 0) + (report.missing or 0) == 100000
     assert peak < 12 * 1024 * 1024
+
+
+@pytest.mark.parametrize("level", list(Level))
+def test_a_schema_that_is_allowed_no_more_is_not_looked_at(loads: Loads, level: Level) -> None:
+    pipeline = loads.define("SELECT 1 AS id", key_columns=["id"])
+    loads.succeed(pipeline)
+    where = pipeline.target_connection
+    where.target_schemas = ["other"]
+    where.save(update_fields=["target_schemas"])
+    with pytest.raises(Rejected, match="may not write to the schema “analytics”"):
+        compared(pipeline, level=level)
