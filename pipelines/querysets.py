@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import models
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
+from pipelines.names import TableName
 from pipelines.states import ACTIVE, PipelineStatus
 
 if TYPE_CHECKING:
@@ -150,6 +151,22 @@ _LINE = ("number", "at", "level", "text")
 
 class PipelineQuerySet(models.QuerySet[Any]):
     """Queries on pipelines that more than one caller needs."""
+
+    def writing_to(self, connection: Any, table: TableName) -> list[Any]:
+        """Those that write to this table, over this connection or one to the same database."""
+        same = Q(target_connection=connection)
+        if connection.host:
+            same |= Q(
+                target_connection__host__iexact=connection.host,
+                target_connection__port=connection.port,
+                target_connection__dbname=connection.dbname,
+            )
+        # The same table can be written in several ways, with quotes and without.
+        return [
+            one
+            for one in self.filter(same).order_by("name")
+            if TableName.parse(one.target_table) == table
+        ]
 
     def claim(self, *, worker: UUID, lease: float) -> Any:
         """Take one pipeline that waits or lost its worker, for `lease` seconds.

@@ -15,11 +15,11 @@ from psycopg.pq.abc import PGresult
 
 from runner.control import Interruption
 from runner.errors import Side, blame
-from runner.opening import sign_in
-from runner.pinning import PINNED, PINNED_TARGET, SETTINGS, own_names, pin
+from runner.opening import CONNECT_SECONDS, sign_in
+from runner.pinning import PINNED, PINNED_SOURCE, PINNED_TARGET, SETTINGS, own_names, pin
 from runner.plan import Address
 from runner.silence import Watch
-from runner.watchdog import Limit
+from runner.watchdog import Limit, limited
 
 RV = TypeVar("RV")
 Tick = Callable[[], None]
@@ -213,9 +213,13 @@ def reading(
     A server that says nothing for `patience` seconds is asked whether it still works for us.
     """
     with _session(
-        address, side=Side.SOURCE, name=READER, settings=PINNED, tick=tick, patience=patience
+        address,
+        side=Side.SOURCE,
+        name=READER,
+        settings=PINNED_SOURCE,
+        tick=tick,
+        patience=patience,
     ) as session:
-        session.execute("SET default_transaction_read_only = on")
         session.read_only = True
         yield session
 
@@ -248,7 +252,8 @@ def _session(
     session = sign_in(Session, address, side=side, name=name, tick=tick)
     try:
         session.tick, session.side = tick, side
-        pin(session, settings)
+        with limited(session, CONNECT_SECONDS):
+            pin(session, settings)
         if patience is not None:
             probing = partial(_probing, address, side, tick)
             session.watch = Watch(session, limit=patience, probing=probing)

@@ -13,7 +13,7 @@ from runner.connections import Session
 from runner.control import Control
 from runner.errors import RunError
 from runner.fence import Fence, commit
-from runner.plan import Definition
+from runner.plan import Definition, Mode
 from runner.preflight.table import Table, find_table
 from runner.statements import catalog, load, repairing
 
@@ -31,12 +31,15 @@ class Deleting:
         self,
         definition: Definition,
         *,
+        source: Session,
         target: Session,
         fence: Fence,
         control: Control,
         notes: list[str],
     ) -> None:
         self._definition = definition
+        # The one that was read from: another copy of the source may lack what was just loaded.
+        self._source = source
         self._target = target
         self._fence = fence
         self._control = control
@@ -49,9 +52,9 @@ class Deleting:
             return
         check_mark(self._definition, table)
         self._control.progress.phase = "deletes"
-        with opened(self._request(), self._control.tick) as (pair, sides):
-            if sides.notes:
-                self._notes.extend([*sides.notes, _NOT_LOOKED])
+        with opened(self._request(), self._control.tick, source=self._source) as (pair, sides):
+            if reasons := [*sides.notes, *_unsure(sides, table)]:
+                self._notes.extend([*reasons, _NOT_LOOKED])
                 return
             segments = sum_up(in_ranges(_keys_only(sides), pair), pair, self._watch)
             found = find_rows(segments, pair, sample=0, progress=self._watch)
@@ -221,6 +224,44 @@ def check_deletes(target: Session, definition: Definition, table: Table) -> None
         )
 
 
+def check_left(definition: Definition, extra: int, segments: Segments) -> None:
+    """A repair deletes no more than a load would: the source may be empty for a moment.
+
+    Raises RunError.
+    """
+    of = sum(part.rows for part in segments.target.values())
+    is_empty = not any(part.rows for part in segments.source.values())
+    name, limit = definition.target_table, definition.max_shrink_percent
+    if definition.mode is Mode.INCREMENTAL:
+        limit = definition.max_delete_percent
+    if extra and is_empty and not definition.allow_empty:
+        raise RunError(
+            f"The query returned no rows, so the repair would empty {name}: nothing was changed. "
+            "Look at the source, or set allow_empty if it is empty on purpose.",
+            error_class="DeletesRefused",
+        )
+    if limit is not None and extra * 100 > of * limit:
+        raise RunError(
+            f"The repair would delete {extra:,} of {of:,} rows of {name}, more than the {limit} % "
+            "this pipeline allows: nothing was changed. Look at the source, or raise the limit.",
+            error_class="DeletesRefused",
+        )
+
+
+def _unsure(sides: Sides, table: Table) -> list[str]:
+    """Keys of which one can be written in several ways, so that one may be there though its text
+    is not."""
+    names = [form.name for form in sides.key]
+    found = [column for name in names if (column := table.column(name)) is not None]
+    return [
+        f"Values of the key “{column.name}” ({column.type_name}) can be equal and written "
+        "differently."
+        for column in found
+        if (column.base_oid or column.oid) in _SEVERAL_TEXTS
+        or column.type_name.rpartition(".")[2] == "citext"
+    ]
+
+
 def _keys_only(sides: Sides) -> Sides:
     """What the rows hold besides does not matter."""
     return replace(
@@ -243,4 +284,6 @@ _VALUES: Mapping[int, str] = {
     1114: "localtimestamp",
     1184: "now()",
 }
+#: interval, interval[] and numeric[].
+_SEVERAL_TEXTS = {1186, 1187, 1231}
 _NOT_LOOKED = "Rows that are gone from the source were not looked for."

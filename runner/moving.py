@@ -98,6 +98,7 @@ class Moving:
         if self.definition.delete_missing is not Deletes.OFF:
             Deleting(
                 self.definition,
+                source=self.source,
                 target=self.target,
                 fence=self.fence,
                 control=self.control,

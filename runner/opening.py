@@ -1,8 +1,11 @@
 """Signing in to a server without standing still; what a session then does is in `connections`."""
 
+import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from threading import Thread
+from contextlib import suppress
+from threading import Thread, Timer
 from typing import Any, TypeVar
 
 import psycopg
@@ -93,9 +96,22 @@ def _open(kind: type[S], address: Address, name: str) -> S:
     except psycopg.Error as error:
         # The frames of psycopg hold the password; what reports them must not have them.
         raise error.with_traceback(None) from None
+    cutting = Timer(CONNECT_SECONDS, _cut, [session])
+    cutting.start()
     try:
         check_not_metadata(session, address)
     except BaseException:
         session.close()
         raise
+    finally:
+        cutting.cancel()
     return session
+
+
+def _cut(session: psycopg.Connection[Any]) -> None:
+    """Of a server that lets us in and says no more, nobody waits for an answer."""
+    with (
+        suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(session.pgconn.socket)) as ours,
+    ):
+        ours.shutdown(socket.SHUT_RDWR)

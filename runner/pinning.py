@@ -20,6 +20,7 @@ PINNED = {
     "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "10min",
 }
+PINNED_SOURCE = PINNED | {"default_transaction_read_only": "on"}
 PINNED_TARGET = {
     "TimeZone": "UTC",
     "search_path": "pg_catalog",

@@ -21,7 +21,16 @@ from runner.comparing.values import Done, Kind, Level, Request
 from runner.connections import Session
 from runner.contained import parsed_first
 from runner.control import Control
-from runner.deleting import begin, check_deletes, check_mark, cut, gone_from, remove, restore_marks
+from runner.deleting import (
+    begin,
+    check_deletes,
+    check_left,
+    check_mark,
+    cut,
+    gone_from,
+    remove,
+    restore_marks,
+)
 from runner.errors import RunError
 from runner.fence import Fence, commit
 from runner.moving import Moving
@@ -76,6 +85,7 @@ class Repairing:
             found = find_rows(segments, pair, sample=0, progress=self._watch)
             counts = {kind: found.total(kind) for kind in Kind}
             self._check_counts(counts)
+            check_left(self.definition, counts[Kind.EXTRA], segments)
             self._say(counts)
             if sum(counts.values()):
                 self._write(segments, pair)
@@ -153,7 +163,12 @@ class Repairing:
     def _copy(self, sides: Sides, pair: Pair, keys: Sequence[Key]) -> tuple[int, int]:
         found = self.examined.findings
         statement = repairing.copy_rows(
-            sides.source, self.examined.query, found.columns, keys, binary=self.examined.binary
+            sides.source,
+            self.examined.query,
+            found.columns,
+            keys,
+            order=self.examined.order,
+            binary=self.examined.binary,
         )
         parsed_first(pair.source, statement)
         stream = CopyStream(pair.source, binary=self.examined.binary)

@@ -20,6 +20,7 @@ from pipelines.definition import DATA_FIELDS, freeze
 from pipelines.lifecycle.guard import change, record, refusal, wake
 from pipelines.lifecycle.values import Claim
 from pipelines.models import Pipeline, PipelineRun, Reconciliation, RunEvent
+from pipelines.names import TableName
 from pipelines.states import RUN_REQUESTED, PipelineStatus, moves
 
 
@@ -84,6 +85,17 @@ def check_repairable(
     if not found.key:
         raise RepairRefused(
             _("Rows are repaired by their key, and there is none. Name key columns."),
+            "not_repairable",
+        )
+    table = TableName.parse(pipeline.target_table)
+    others = Pipeline.objects.exclude(pk=pipeline.pk)
+    if found.extra and (rivals := others.writing_to(pipeline.target_connection, table)):
+        raise RepairRefused(
+            _(
+                "The pipeline “%(name)s” writes to this table too, and a repair would delete its "
+                "rows. Give one of both another table."
+            )
+            % {"name": rivals[0].name},
             "not_repairable",
         )
     now = freeze(pipeline)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from uuid import UUID
 
 from django.utils.translation import gettext as _
 
@@ -67,7 +66,8 @@ def _shared(values: Mapping[str, Any], instance: Pipeline | None) -> Errors:
     table = TableName.parse(now["target_table"])
     facts = {"table": now["target_table"]}
     deletes = now["delete_missing"] not in ("", DeleteMissing.OFF)
-    for other in _writers(connection.pk, table, instance):
+    others = Pipeline.objects.exclude(pk__in=[instance.pk] if instance else [])
+    for other in others.writing_to(connection, table):
         facts["name"] = other.name
         if deletes:
             sentence = _(
@@ -84,15 +84,6 @@ def _shared(values: Mapping[str, Any], instance: Pipeline | None) -> Errors:
     return {}
 
 
-def _writers(connection: UUID, table: TableName, instance: Pipeline | None) -> list[Pipeline]:
-    """The other pipelines that write to the table."""
-    others = Pipeline.objects.filter(target_connection=connection).order_by("name")
-    if instance is not None:
-        others = others.exclude(pk=instance.pk)
-    # The same table can be written in several ways, with quotes and without.
-    return [other for other in others if TableName.parse(other.target_table) == table]
-
-
 def duplicate_name(name: str) -> str:
     """The sentence for a name that another pipeline has."""
     return _("There is a pipeline “%(name)s” already. Choose another name.") % {"name": name}
@@ -101,7 +92,8 @@ def duplicate_name(name: str) -> str:
 def warnings_for(pipeline: Pipeline) -> list[str]:
     """What is allowed but seldom meant: other pipelines that write to the same table."""
     table = TableName.parse(pipeline.target_table)
-    names = [o.name for o in _writers(pipeline.target_connection_id, table, pipeline)]
+    others = Pipeline.objects.exclude(pk=pipeline.pk)
+    names = [o.name for o in others.writing_to(pipeline.target_connection, table)]
     sentence = _("The pipeline “%(name)s” writes to the table %(table)s too.")
     return [sentence % {"name": name, "table": pipeline.target_table} for name in names[:5]]
 

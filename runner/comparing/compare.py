@@ -20,7 +20,7 @@ from runner.comparing.values import (
     Request,
     no_progress,
 )
-from runner.connections import Tick
+from runner.connections import Session, Tick
 from runner.statements import comparing
 from runner.statements.comparing import Place
 
@@ -46,9 +46,14 @@ def compare(
 
 
 @contextmanager
-def opened(request: Request, tick: Tick) -> Iterator[tuple[Pair, Sides]]:
-    """Sessions with both sides, each in a snapshot of its own, the target's taken first."""
-    with signed_in(request.definition, seconds=request.seconds, tick=tick) as pair:
+def opened(
+    request: Request, tick: Tick, *, source: Session | None = None
+) -> Iterator[tuple[Pair, Sides]]:
+    """Sessions with both sides, each in a snapshot of its own, the target's taken first.
+
+    `source` as in `signed_in`.
+    """
+    with signed_in(request.definition, seconds=request.seconds, tick=tick, source=source) as pair:
         same_words(pair)
         matched = match(request, pair)
         # What is in the target was in the source before: looked at in the other order, rows that

@@ -97,9 +97,9 @@ class Form:
 _NUMERIC_STEP = '(pg_catalog.floor({v} / {w}::numeric)::text COLLATE "C")'
 # A division that would overflow or vanish is an error.
 _FLOAT_STEP = (
-    "(CASE WHEN ({v})::float8 >= 0 AND ({v})::float8 < {w}::float8 THEN '0'"
-    " WHEN ({v})::float8 < 0 AND ({v})::float8 > -{w}::float8 THEN '-1'"
-    " WHEN pg_catalog.abs(({v})::float8) < 1e15 * least({w}::float8, 1e290)"
+    "(CASE WHEN ({v})::float8 >= 0::float8 AND ({v})::float8 < {w}::float8 THEN '0'"
+    " WHEN ({v})::float8 < 0::float8 AND ({v})::float8 > -{w}::float8 THEN '-1'"
+    " WHEN pg_catalog.abs(({v})::float8) < 1e15::float8 * least({w}::float8, 1e290::float8)"
     " THEN pg_catalog.floor(({v})::float8 / {w}::float8)::text"
     ' ELSE ({v})::float8::text END COLLATE "C")'
 )

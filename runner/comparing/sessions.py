@@ -16,10 +16,19 @@ _MINUTE = 60_000
 
 
 @contextmanager
-def signed_in(definition: Definition, *, seconds: float, tick: Tick) -> Iterator[Pair]:
-    """Sessions with both servers; all that they do may take `seconds`, and neither can write."""
+def signed_in(
+    definition: Definition, *, seconds: float, tick: Tick, source: Session | None = None
+) -> Iterator[Pair]:
+    """Sessions with both servers; all that they do may take `seconds`, and neither can write.
+
+    With a `source` it is that one which is asked: behind its address may be several copies, and
+    another session may see less than this one has seen.
+    """
     with ExitStack() as sessions:
-        pair = _both(sessions, definition, tick)
+        if source is None:
+            pair = _both(sessions, definition, tick)
+        else:
+            pair = Pair(source, sessions.enter_context(writing(definition.target, tick=tick)))
         milliseconds = max(1, int(seconds * 1000))
         limits = {
             "statement_timeout": milliseconds,

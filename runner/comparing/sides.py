@@ -13,8 +13,9 @@ from runner.comparing.asking import Pair, copied, one_row
 from runner.comparing.forms import Form, Hashing, forms_of, takes_tolerance
 from runner.comparing.values import Level, Request
 from runner.connections import Session
-from runner.plan import Column, Mode, Nulls, Position
+from runner.plan import Column, Mode, Nulls, Position, Privileged
 from runner.preflight.match import check_keys
+from runner.preflight.powers import check_source_role
 from runner.preflight.promise import bounds_for, promise_for
 from runner.preflight.query import describe_query, stripped
 from runner.preflight.table import Table, check_allowed, check_not_metadata, find_table
@@ -22,7 +23,7 @@ from runner.preflight.values import Rejected
 from runner.statements import checkpoint, checkpointed, comparing
 from runner.statements.comparing import Place, Ranges
 from runner.statements.hashes import PROBES
-from runner.statements.source import Bounds
+from runner.statements.source import Bounds, placeless
 
 #: More rows than this are not left out one by one: their keys are held here, and sent.
 MOST_WAITING = 50_000
@@ -76,6 +77,8 @@ def match(request: Request, pair: Pair) -> Matched:
     """Describe the query and the table, and find how to hash. Raises Rejected."""
     definition = request.definition
     check_allowed(definition)
+    if definition.privileged is Privileged.REFUSE:
+        check_source_role(definition, pair.source)
     check_not_metadata(pair.target, definition.target_table)
     query = stripped(definition.source_query)
     columns = describe_query(pair.source, query)
@@ -121,7 +124,12 @@ def sides(request: Request, matched: Matched, pair: Pair, bounds: Bounds | None)
     if request.deleted and matched.table is not None:
         target = replace(target, conditions=(comparing.not_deleted(request.deleted),))
     found = Sides(source=source, target=target, table=matched.table)
-    return found if bounds is None else _up_to(request, matched, pair, found, bounds)
+    if bounds is not None:
+        return _up_to(request, matched, pair, found, bounds)
+    if matched.order and request.definition.null_policy is not Nulls.INCLUDE:
+        read = sql.SQL("NOT ({})").format(placeless(matched.order[0]))
+        return replace(found, source=replace(source, conditions=(read,)))
+    return found
 
 
 def next_bounds(request: Request, matched: Matched, pair: Pair) -> Bounds | None:

@@ -80,7 +80,8 @@ class Place:
             )
         if ranges.parts == 1:
             return number
-        return sql.SQL("({} * {} + ({} & {}))").format(
+        # An operator of exactly these types is PostgreSQL's own, whatever the search path has.
+        return sql.SQL("({} * {} + ({} & {}::bigint))").format(
             number,
             sql.Literal(ranges.parts),
             self.row_hash(self.key),

@@ -9,19 +9,36 @@ from runner.comparing.forms import Form
 from runner.plan import Column
 from runner.statements.comparing import Place, among
 from runner.statements.parts import names, subquery, table
+from runner.statements.source import placeless
 
 Key = tuple[str | None, ...]
 
 
 def copy_rows(
-    place: Place, query: str, columns: Sequence[Column], keys: Sequence[Key], *, binary: bool
+    place: Place,
+    query: str,
+    columns: Sequence[Column],
+    keys: Sequence[Key],
+    *,
+    order: Sequence[Column],
+    binary: bool,
 ) -> sql.Composed:
-    """The source's rows that have one of these keys, among those that are compared."""
-    return sql.SQL("COPY (SELECT {} FROM {} WHERE {}) TO STDOUT (FORMAT {})").format(
+    """The source's rows that have one of these keys, among those that are compared; in the order
+    of a load if it has one, since of rows with the same key the last one wins."""
+    return sql.SQL("COPY (SELECT {} FROM {} WHERE {}{}) TO STDOUT (FORMAT {})").format(
         names((column.name for column in columns), "q"),
         subquery(query),
         place.where(among(place.key, keys, source=True)),
+        _in_order(order),
         sql.SQL("binary" if binary else "text"),
+    )
+
+
+def _in_order(order: Sequence[Column]) -> sql.Composable:
+    if not order:
+        return sql.SQL("")
+    return sql.SQL(" ORDER BY ({}), {}").format(
+        placeless(order[0]), names((column.name for column in order), "q")
     )
 
 

@@ -269,3 +269,12 @@ def test_a_schema_that_is_allowed_no_more_is_not_looked_at(loads: Loads, level: 
     where.save(update_fields=["target_schemas"])
     with pytest.raises(Rejected, match="may not write to the schema “analytics”"):
         compared(pipeline, level=level)
+
+
+def test_a_role_that_is_refused_is_refused_to_compare(loads: Loads, settings: Any) -> None:
+    pipeline = loads.define("SELECT 1 AS id", key_columns=["id"])
+    loads.succeed(pipeline)
+    settings.PRIVILEGED_ROLES = "refuse"
+    with pytest.raises(Rejected) as refused:
+        compared(pipeline)
+    assert refused.value.code == "privileged_role"

@@ -209,3 +209,41 @@ def test_a_cascade_is_refused(items: Loads) -> None:
     run = items.fail(pipeline)
     assert run.error_class == "CascadeRefused"
     assert len(ids(items)) == 60
+
+
+def test_gone_rows_are_looked_for_by_the_session_that_was_read_from(
+    items: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = follow(items)
+    items.source.execute("DELETE FROM items WHERE id <= 3")
+    fill(items, 61, 65)
+
+    def other_copy(*_words: Any, **_more: Any) -> Any:
+        pytest.fail("Another session may see an older copy of the source.")
+
+    monkeypatch.setattr("runner.comparing.sessions.reading", other_copy)
+    items.succeed(pipeline)
+
+    items.assert_equal(QUERY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [("interval", "1 day", "24:00:00"), ("numeric[]", "{1.0}", "{1.00}")],
+)
+def test_a_key_that_is_only_written_anew_is_not_taken_for_gone(
+    loads: Loads, kind: str, before: str, after: str
+) -> None:
+    loads.source.execute(
+        f"CREATE TABLE spans (id {kind} PRIMARY KEY, modified timestamptz NOT NULL);"
+        f"INSERT INTO spans VALUES ('{before}', '2026-01-01')"
+    )
+    given = {"delete_missing": "hard", "max_delete_percent": None}
+    pipeline = loads.follow("SELECT id, modified FROM spans", **given)
+    loads.succeed(pipeline)
+    loads.source.execute(f"UPDATE spans SET id = '{after}'")
+
+    run = loads.succeed(pipeline)
+
+    assert loads.rows(f"SELECT count(*) FROM {TABLE}") == [(1,)]
+    assert "can be equal and written differently" in run.events.latest("at").message

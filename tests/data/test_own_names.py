@@ -68,3 +68,21 @@ def test_an_own_question_cannot_write(source_address: Address, hijacked: Loads) 
             session.execute("SELECT 1")
             path = session.run("SHOW search_path").get_value(0, 0)
         assert path == b'"$user", public'
+
+
+def test_operators_that_are_nearer_are_not_used(loads: Loads) -> None:
+    loads.source.execute(
+        "CREATE TABLE items (id uuid PRIMARY KEY, rating float8);"
+        " INSERT INTO items SELECT gen_random_uuid(), n FROM generate_series(1, 9000) AS n;"
+        " CREATE FUNCTION public.spoil(bigint, int) RETURNS bigint LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'hijacked' USING ERRCODE = 'XX000'; END$$;"
+        " CREATE OPERATOR public.& (LEFTARG = bigint, RIGHTARG = int, FUNCTION = public.spoil);"
+        " CREATE FUNCTION public.spoil(float8, int) RETURNS boolean LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'hijacked' USING ERRCODE = 'XX000'; END$$;"
+        " CREATE OPERATOR public.>= (LEFTARG = float8, RIGHTARG = int, FUNCTION = public.spoil);"
+        " CREATE OPERATOR public.< (LEFTARG = float8, RIGHTARG = int, FUNCTION = public.spoil)"
+    )
+    pipeline = loads.define("SELECT id, rating FROM items", key_columns=["id"])
+    loads.succeed(pipeline)
+    assert_equal(pipeline)
+    assert_equal(pipeline, tolerances={"rating": 0.5})

@@ -11,6 +11,7 @@ from pipelines.models import Pipeline, PipelineRun, Reconciliation
 from pipelines.states import PipelineStatus, RunStatus
 from runner.control import Control
 from tests.control.asking import Asker
+from tests.data.comparing import assert_equal
 from tests.data.loading import LEASE, LONG_AGO, TABLE, Loads
 from tests.factories import WorkerFactory
 
@@ -384,3 +385,58 @@ def test_rows_whose_key_is_null_are_not_doubled(items: Loads) -> None:
     assert "stay, since their key has a NULL: 1." in run.events.latest("at").message
     stays = items.rows(f"SELECT count(*), min(word) FROM {TABLE} WHERE id IS NULL")
     assert stays == [(1, "spoiled")]
+
+
+def test_of_one_key_twice_a_repair_writes_what_a_load_would(items: Loads) -> None:
+    items.source.execute(
+        "ALTER TABLE items DROP CONSTRAINT items_pkey; DELETE FROM items WHERE id = 5;"
+        " INSERT INTO items VALUES (5, 'new', '2026-02-01 02:00'), (5, 'old', '2026-02-01 01:00')"
+    )
+    pipeline = items.follow(QUERY)
+    items.succeed(pipeline)
+    items.target.execute(f"UPDATE {TABLE} SET word = 'spoiled' WHERE id = 5")
+
+    run = repair(items, compared(pipeline, missing=1, extra=0, different=1), limit=2)
+
+    assert run.status == RunStatus.SUCCESS, run.error_message
+    assert items.rows(f"SELECT word FROM {TABLE} WHERE id = 5") == [("new",)]
+
+
+def test_an_empty_source_does_not_empty_the_table(items: Loads, loaded: Pipeline) -> None:
+    items.source.execute("DELETE FROM items")
+    run = repair(items, compared(loaded, missing=0, extra=60, different=0), limit=60)
+    assert (run.status, run.rows_written) == (RunStatus.FAILED, 0)
+    assert "The query returned no rows" in (run.error_message or "")
+    assert items.rows(f"SELECT count(*) FROM {TABLE}") == [(60,)]
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_a_repair_deletes_no_more_than_a_load_may(items: Loads, mode: str) -> None:
+    if mode == "full":
+        pipeline = items.define(QUERY, key_columns=["id"], max_shrink_percent=10)
+    else:
+        pipeline = items.follow(QUERY, max_delete_percent=10)
+    items.succeed(pipeline)
+    items.source.execute("DELETE FROM items WHERE id <= 7")
+
+    run = repair(items, compared(pipeline, missing=0, extra=7, different=0), limit=7)
+
+    assert (run.status, run.rows_written) == (RunStatus.FAILED, 0)
+    assert "would delete 7 of 60 rows" in (run.error_message or "")
+
+
+def test_rows_of_another_pipeline_are_not_deleted(items: Loads, loaded: Pipeline) -> None:
+    twin = items.define(QUERY, name="twin")
+    with pytest.raises(lifecycle.RepairRefused, match="“twin” writes to this table too"):
+        claimed(compared(loaded))
+    twin.delete()
+    repair(items, compared(loaded), limit=6)
+
+
+def test_after_a_reset_rows_without_a_place_are_not_missing(items: Loads) -> None:
+    items.source.execute("ALTER TABLE items ALTER modified DROP NOT NULL")
+    items.source.execute("UPDATE items SET modified = NULL WHERE id = 1")
+    pipeline = items.follow(QUERY, null_policy="exclude")
+    items.succeed(pipeline)
+    lifecycle.reset_checkpoint(pipeline.pk, by=None)
+    assert_equal(pipeline)
