@@ -13,6 +13,7 @@ from runner.comparing.borders import borders_of
 from runner.comparing.forms import Form
 from runner.comparing.sides import Sides
 from runner.comparing.values import Done, Kind, Progress
+from runner.preflight.values import Rejected
 from runner.statements import comparing
 from runner.statements.comparing import Place, Ranges
 
@@ -21,6 +22,12 @@ _ROWS_IN_SEGMENT = 250
 _MOST_SEGMENTS = 4096
 #: Of each side no more rows than about these are held, unless they have the same key.
 _MOST_HELD = 5000
+#: Of each side no more characters than these are held of rows that cannot be cut further apart.
+_MOST_CHARACTERS = 50_000_000
+_TOO_MUCH = (
+    "Too many rows have the same key, or the keys are too long, to be told apart row by row. "
+    "Compare by checksum, or name key columns that are short and tell rows apart."
+)
 #: With more conditions than this no index is asked.
 _MOST_SPANS = 128
 
@@ -155,7 +162,17 @@ def _side_by_side(
 
 def _grouped(rows: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     for number, group in groupby(rows, key=lambda line: line[: line.index("\t")]):
-        yield int(number), list(group)
+        yield int(number), [*_held(group)]
+
+
+def _held(group: Iterator[str]) -> Iterator[str]:
+    """The lines, as long as they find room. Raises Rejected."""
+    characters = 0
+    for line in group:
+        characters += len(line)
+        if characters > _MOST_CHARACTERS:
+            raise Rejected({"key_columns": [_TOO_MUCH]})
+        yield line
 
 
 def _pieces(segments: Segments, wanted: Sequence[int]) -> int:

@@ -278,3 +278,22 @@ def test_a_role_that_is_refused_is_refused_to_compare(loads: Loads, settings: An
     with pytest.raises(Rejected) as refused:
         compared(pipeline)
     assert refused.value.code == "privileged_role"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT 1 AS id, n FROM generate_series(1, 3000) AS n",
+        "SELECT repeat('x', 60000) || n AS id, n FROM generate_series(1, 3) AS n",
+    ],
+)
+def test_rows_that_nothing_tells_apart_do_not_fill_the_memory(
+    loads: Loads, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.comparing.search._MOST_CHARACTERS", 50_000)
+    loads.target.execute("CREATE TABLE analytics.t (id text, n int)")
+    loads.target.execute("INSERT INTO analytics.t VALUES ('1', 0)")
+    pipeline = loads.define(query.replace("1 AS id", "'1' AS id"), key_columns=["id"])
+    with pytest.raises(Rejected, match="Too many rows have the same key"):
+        compared(pipeline)
+    assert not compared(pipeline, level=Level.CHECKSUM).equal
